@@ -1,0 +1,42 @@
+# Needs Python 3.11+ and make; everything else is installed into .venv on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve lab test test-all check bench clean
+
+help: ## what one can make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
+
+.venv/.ready: requirements.lock pyproject.toml
+	@echo "Setting up .venv from requirements.lock (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hooksift needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python -e .
+	@touch $@
+
+setup: .venv/.ready ## create .venv (the others do it by themselves)
+
+demo: .venv/.ready ## the whole product, end to end, on signed sample deliveries
+	@$(BIN)/hooksift demo $(ARGS)
+
+serve: .venv/.ready ## all stages in one process
+	@$(BIN)/hooksift serve $(ARGS)
+
+lab: .venv/.ready ## JupyterLab on the notebooks
+	@$(BIN)/hooksift lab $(ARGS)
+
+test: .venv/.ready ## the tests that need Python only
+	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
+
+test-all: .venv/.ready ## also those that need Debian packages, Node, root or over a minute
+	@HOOKSIFT_TEST_NO_SKIP=1 $(BIN)/python -m pytest $(ARGS)
+
+check: .venv/.ready ## format, lint, types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+clean: ## remove .venv and caches
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

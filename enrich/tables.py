@@ -1,0 +1,160 @@
+"""Every table that `enrich` owns, one SQLModel class each.
+
+Attempts, enrichments, actions and labels are facts: written once, never changed, numbered by the
+store transaction that wrote them (`tx`). Reuse and spending are small working tables.
+"""
+
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+from service.tables import Instant, RowId
+
+
+class Attempt(SQLModel, table=True):
+    """One call to an enricher (or one reuse of an earlier enrichment), and how it ended."""
+
+    __tablename__: ClassVar[str] = "attempts"
+    __table_args__ = (Index("attempts_tx", "tx"), Index("attempts_event", "event_id"))
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    event_id: int = Field(sa_type=BigInteger)
+    source: str = Field(sa_type=Text)
+    number: int = Field(description="1 for the first claim of this event")
+    outcome: str = Field(sa_type=Text, description="enriched, retry or dead")
+    error_kind: str | None = Field(
+        default=None, sa_type=Text, description="stable word, e.g. rate_limited"
+    )
+    error: str | None = Field(default=None, sa_type=Text)
+    available_at: datetime = Field(sa_type=Instant, description="when the work became claimable")
+    claimed_at: datetime = Field(sa_type=Instant)
+    finished_at: datetime = Field(sa_type=Instant)
+    latency_ms: float = Field(description="inside the enricher, all calls together")
+    call_count: int = Field(description="calls made to the provider; 0 for a reuse")
+    provider: str = Field(sa_type=Text)
+    model: str = Field(sa_type=Text)
+    prompt_version: str = Field(sa_type=Text)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    request_id: str | None = Field(default=None, sa_type=Text)
+    tx: int = Field(sa_type=BigInteger)
+
+
+class Enrichment(SQLModel, table=True):
+    """What an attempt found out about an event. A later revision supersedes an earlier one."""
+
+    __tablename__: ClassVar[str] = "enrichments"
+    __table_args__ = (
+        Index("enrichments_tx", "tx"),
+        Index("enrichments_event", "event_id", "revision", unique=True),
+    )
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    event_id: int = Field(sa_type=BigInteger)
+    source: str = Field(sa_type=Text)
+    revision: int = Field(description="1 for an event's first; unique with event_id")
+    candidate: bool = Field(
+        default=False, description="a trial of another prompt or model, not in force"
+    )
+    category: str = Field(sa_type=Text)
+    severity: str = Field(sa_type=Text)
+    sentiment: str = Field(sa_type=Text)
+    language: str = Field(sa_type=Text, description="ISO 639-1, or und")
+    tags: str = Field(
+        default="[]", sa_type=Text, description="JSON list of strings from the taxonomy"
+    )
+    summary: str = Field(sa_type=Text)
+    confidence: float
+    suspicious: bool = Field(default=False, description="prompt injection seen")
+    degraded: bool = Field(default=False, description="the fall-back answered")
+    cache_hit: bool = Field(default=False, description="copied from an earlier event's enrichment")
+    copied_from: int | None = Field(
+        default=None, sa_type=BigInteger, description="that enrichment's id"
+    )
+    fingerprint: str | None = Field(default=None, sa_type=Text)
+    provider: str = Field(sa_type=Text)
+    model: str = Field(sa_type=Text)
+    prompt_version: str = Field(sa_type=Text)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    latency_ms: float = 0.0
+    redacted_count: int = Field(
+        default=0, description="secrets and personal data masked before sending"
+    )
+    twin_category: str | None = Field(default=None, sa_type=Text, description="what the stub said")
+    twin_severity: str | None = Field(default=None, sa_type=Text)
+    recorded_at: datetime = Field(sa_type=Instant)
+    tx: int = Field(sa_type=BigInteger)
+
+
+class Action(SQLModel, table=True):
+    """One try of a write-back or notification, and how it ended."""
+
+    __tablename__: ClassVar[str] = "actions"
+    __table_args__ = (Index("actions_tx", "tx"), Index("actions_event", "event_id"))
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    event_id: int = Field(sa_type=BigInteger)
+    source: str = Field(sa_type=Text)
+    name: str = Field(sa_type=Text, description="the work item's name: rule and action")
+    rule: str = Field(sa_type=Text)
+    adapter: str = Field(sa_type=Text)
+    target: str = Field(sa_type=Text, description="validated ids only, e.g. ticket 42")
+    number: int
+    outcome: str = Field(sa_type=Text, description="done, unchanged, suggested, retry or dead")
+    error_kind: str | None = Field(default=None, sa_type=Text)
+    error: str | None = Field(default=None, sa_type=Text)
+    detail: str = Field(
+        default="", sa_type=Text, description="JSON: what was added, removed or sent"
+    )
+    started_at: datetime = Field(sa_type=Instant)
+    finished_at: datetime = Field(sa_type=Instant)
+    tx: int = Field(sa_type=BigInteger)
+
+
+class Label(SQLModel, table=True):
+    """A person's correction of one field of an event's enrichment."""
+
+    __tablename__: ClassVar[str] = "labels"
+    __table_args__ = (Index("labels_tx", "tx"), Index("labels_event", "event_id"))
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    event_id: int = Field(sa_type=BigInteger)
+    source: str = Field(sa_type=Text)
+    field: str = Field(sa_type=Text, description="category, severity or tag")
+    value: str = Field(sa_type=Text)
+    author: str = Field(sa_type=Text)
+    origin: str = Field(sa_type=Text, description="command, console or webhook")
+    recorded_at: datetime = Field(sa_type=Instant)
+    tx: int = Field(sa_type=BigInteger)
+
+
+class Reuse(SQLModel, table=True):
+    """Which enrichment stands for a fingerprint, and until when."""
+
+    __tablename__: ClassVar[str] = "reuse"
+
+    digest: bytes = Field(
+        sa_type=LargeBinary,
+        primary_key=True,
+        description="of source, taxonomy, prompt, model and fingerprint",
+    )
+    source: str = Field(sa_type=Text)
+    fingerprint: str = Field(sa_type=Text)
+    enrichment_id: int = Field(sa_type=BigInteger)
+    expires_at: datetime = Field(sa_type=Instant)
+
+
+class Spending(SQLModel, table=True):
+    """What one source spent on one UTC day."""
+
+    __tablename__: ClassVar[str] = "spending"
+
+    source: str = Field(sa_type=Text, primary_key=True)
+    day: str = Field(sa_type=Text, primary_key=True, description="YYYY-MM-DD, UTC")
+    call_count: int = 0
+    cost_usd: float = 0.0

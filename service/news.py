@@ -1,0 +1,33 @@
+"""What is new in the store since a reader last looked, whatever order transactions committed in."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from service.store.store import words_of
+
+FACTS = ("events", "redeliveries", "refusals", "attempts", "enrichments", "actions", "labels")
+
+
+def mark(connection: Connection) -> str:
+    """An opaque cursor: everything committed now."""
+    cursor: str = words_of(connection).mark(connection)
+    return cursor
+
+
+def news(
+    connection: Connection, table: str, since: str | None, until: str, after_id: int, limit: int
+) -> Sequence[Any]:
+    """Rows of a fact table committed after `since` (None: ever) and up to `until`.
+
+    In the order of their ids, those above `after_id` only, at most `limit`: page on with the last
+    id until fewer than `limit` come back.
+    """
+    if table not in FACTS:
+        raise ValueError(f"{table} is no table of facts; one of {', '.join(FACTS)}")
+    condition = words_of(connection).news_condition(since, until)
+    statement = (
+        f"SELECT * FROM {table} WHERE {condition} AND id > :after_id ORDER BY id LIMIT :limit"  # noqa: S608 - both checked above
+    )
+    return connection.execute(text(statement), {"after_id": after_id, "limit": limit}).all()

@@ -1,0 +1,190 @@
+"""What PostgreSQL says in its own words: set-up, hot statements, and which facts are new.
+
+Rows travel as one array a column (`unnest`), which was measured at twice the speed of one
+statement a row. Keys are taken in sorted order, so that two receivers cannot deadlock.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import URL
+from sqlmodel import SQLModel
+
+SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine on psycopg that notices a restarted server before it hands out a connection."""
+    return create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=10,
+        connect_args={"connect_timeout": 5, "application_name": "hooksift"},
+    )
+
+
+def begin(connection: Connection) -> int:
+    """The id of this transaction. It does not follow commit order: see `news_condition`."""
+    row = cursor(connection).execute("SELECT pg_current_xact_id()::text::bigint")
+    return int(row.fetchone()[0])
+
+
+def cursor(connection: Connection) -> Any:
+    """A psycopg cursor, inside this connection's transaction."""
+    return connection.connection.cursor()
+
+
+@cache
+def insert_statement(table: str, columns: tuple[str, ...]) -> str:
+    """INSERT ... SELECT FROM unnest(...), with each array's type read off the table."""
+    dialect = postgresql.dialect()
+    types = [SQLModel.metadata.tables[table].c[name].type.compile(dialect) for name in columns]
+    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+
+
+def insert_rows(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert rows whose values are already what PostgreSQL stores."""
+    if rows:
+        arrays = [list(values) for values in zip(*rows, strict=True)]
+        cursor(connection).execute(insert_statement(table, tuple(columns)), arrays)
+
+
+def claim_keys(
+    connection: Connection, keys: Sequence[tuple[bytes, int, int]], now: int
+) -> dict[bytes, int]:
+    """Take dedup keys (digest, delivery id, expiry); returns owners of those already taken."""
+    first: dict[bytes, tuple[bytes, int, int]] = {}
+    for key in keys:
+        first.setdefault(key[0], key)
+    wanted = [first[digest] for digest in sorted(first)]
+    taken = cursor(connection).execute(
+        "INSERT INTO dedup_keys (digest, delivery_id, expires_at)"
+        " SELECT * FROM unnest(%s::bytea[], %s::bigint[], %s::bigint[])"
+        " ON CONFLICT (digest) DO UPDATE SET"
+        " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
+        " WHERE dedup_keys.expires_at <= %s RETURNING 1",
+        [[key[i] for key in wanted] for i in range(3)] + [now],
+    )
+    if len(taken.fetchall()) == len(keys):
+        return {}
+    found = cursor(connection).execute(
+        "SELECT digest, delivery_id FROM dedup_keys WHERE digest = ANY(%s::bytea[])",
+        [list(first)],
+    )
+    owner = {bytes(digest): delivery_id for digest, delivery_id in found.fetchall()}
+    return {digest: owner[digest] for digest, mine, _ in keys if owner[digest] != mine}
+
+
+def pick_work(
+    connection: Connection,
+    kind: str,
+    priority: int,
+    quotas: Sequence[tuple[str, int]],
+    now: int,
+    until: int,
+    lease: int,
+) -> list[tuple[int, str, str, int, int]]:
+    """Lease up to each source's quota: (event_id, name, source, tries, available_at) as it was.
+
+    SKIP LOCKED lets any number of workers claim side by side.
+    """
+    rows = cursor(connection).execute(
+        "WITH picked AS ("
+        " SELECT w.* FROM unnest(%s::text[], %s::int[]) AS q(source, quota), LATERAL ("
+        "  SELECT event_id, name, i.source, tries, available_at FROM work_items i"
+        "  WHERE kind = %s AND i.source = q.source AND priority = %s AND available_at <= %s"
+        "  ORDER BY available_at LIMIT q.quota FOR UPDATE SKIP LOCKED) w)"
+        " UPDATE work_items w SET available_at = %s, lease = %s, tries = w.tries + 1"
+        " FROM picked p WHERE w.event_id = p.event_id AND w.kind = %s AND w.name = p.name"
+        " RETURNING p.event_id, p.name, p.source, p.tries, p.available_at",
+        [
+            [source for source, _ in quotas],
+            [quota for _, quota in quotas],
+            kind,
+            priority,
+            now,
+            until,
+            lease,
+            kind,
+        ],
+    )
+    return sorted(rows.fetchall(), key=lambda row: row[4])
+
+
+def delete_held(connection: Connection, held: Iterable[tuple[int, str, str, int]]) -> list[bool]:
+    """Delete work still held under its lease: (event_id, kind, name, lease)."""
+    keys = list(held)
+    rows = cursor(connection).execute(
+        "DELETE FROM work_items w"
+        " USING unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[])"
+        " AS h(event_id, kind, name, lease)"
+        " WHERE w.event_id = h.event_id AND w.kind = h.kind AND w.name = h.name"
+        " AND w.lease = h.lease RETURNING w.event_id, w.kind, w.name",
+        [[key[i] for key in keys] for i in range(4)],
+    )
+    gone = set(rows.fetchall())
+    return [key[:3] in gone for key in keys]
+
+
+def move_held(
+    connection: Connection,
+    held: Iterable[tuple[int, str, str, int, int]],
+    *,
+    keep_lease: bool,
+    refund: bool = False,
+) -> list[bool]:
+    """Set available_at (last item of each tuple) of work still held; free it unless `keep_lease`.
+
+    `refund` takes back the try that the claim counted: the work was never begun.
+    """
+    keys = list(held)
+    rows = cursor(connection).execute(
+        "UPDATE work_items w SET available_at = h.available_at"
+        + ("" if keep_lease else ", lease = NULL")
+        + (", tries = w.tries - 1" if refund else "")
+        + " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[])"
+        " AS h(event_id, kind, name, lease, available_at)"
+        " WHERE w.event_id = h.event_id AND w.kind = h.kind AND w.name = h.name"
+        " AND w.lease = h.lease RETURNING w.event_id, w.kind, w.name",
+        [[key[i] for key in keys] for i in range(5)],
+    )
+    moved = set(rows.fetchall())
+    return [key[:3] in moved for key in keys]
+
+
+def mark(connection: Connection) -> str:
+    """Everything committed now: xmin, xmax and the transactions between that still run."""
+    row = cursor(connection).execute("SELECT pg_current_snapshot()::text")
+    return str(row.fetchone()[0])
+
+
+def news_condition(since: str | None, until: str) -> str:
+    """The SQL condition on `tx` for facts committed after `since` and up to `until`.
+
+    Both are snapshots, so a transaction that was still open at `since` is news when it commits,
+    and one that is open holds nobody back. The first term only lets the index find them.
+    """
+    now = checked(until)
+    condition = f"pg_visible_in_snapshot(tx::text::xid8, '{now}'::pg_snapshot)"
+    condition = f"tx < {now.split(':')[1]} AND {condition}"
+    if since is None:
+        return condition
+    then = checked(since)
+    return (
+        f"tx >= {then.split(':')[0]} AND {condition}"
+        f" AND NOT pg_visible_in_snapshot(tx::text::xid8, '{then}'::pg_snapshot)"
+    )
+
+
+def checked(snapshot: str) -> str:
+    """The snapshot, known to be nothing but one."""
+    if not SNAPSHOT.fullmatch(snapshot):
+        raise ValueError(f"not a snapshot: {snapshot!r}")
+    return snapshot

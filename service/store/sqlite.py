@@ -1,0 +1,158 @@
+"""What SQLite says in its own words: set-up, hot statements, and which facts are new.
+
+Statements run on the driver's cursor: one round through SQLAlchemy for each row would cost more
+than the row.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+
+PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # an acknowledgement means: on disk
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine whose writing transactions take the write lock at their start."""
+    engine = create_engine(url, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("hooksift_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def begin(connection: Connection) -> int:
+    """The number of this writing transaction. The write lock makes it follow commit order."""
+    row = cursor(connection).execute(
+        "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction' RETURNING number"
+    )
+    return int(row.fetchone()[0])
+
+
+def cursor(connection: Connection) -> Any:
+    """A cursor of the sqlite3 module, inside this connection's transaction."""
+    return connection.connection.cursor()
+
+
+def insert_rows(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert rows whose values are already what SQLite stores."""
+    marks = ", ".join("?" * len(columns))
+    cursor(connection).executemany(
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608 - our own names
+        rows,
+    )
+
+
+def claim_keys(
+    connection: Connection, keys: Sequence[tuple[bytes, int, int]], now: int
+) -> dict[bytes, int]:
+    """Take dedup keys (digest, delivery id, expiry); returns owners of those already taken."""
+    taken = cursor(connection).executemany(
+        "INSERT INTO dedup_keys (digest, delivery_id, expires_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (digest) DO UPDATE SET"
+        " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
+        f" WHERE dedup_keys.expires_at <= {int(now)}",
+        keys,
+    )
+    if taken.rowcount == len(keys):
+        return {}
+    owners: dict[bytes, int] = {}
+    for digest, delivery_id, _ in keys:
+        row = cursor(connection).execute(
+            "SELECT delivery_id FROM dedup_keys WHERE digest = ?", (digest,)
+        )
+        owner = row.fetchone()[0]
+        if owner != delivery_id:
+            owners[digest] = owner
+    return owners
+
+
+def pick_work(
+    connection: Connection,
+    kind: str,
+    priority: int,
+    quotas: Sequence[tuple[str, int]],
+    now: int,
+    until: int,
+    lease: int,
+) -> list[tuple[int, str, str, int, int]]:
+    """Lease up to each source's quota: (event_id, name, source, tries, available_at) as it was."""
+    picked: list[tuple[int, str, str, int, int]] = []
+    for source, quota in quotas:
+        rows = cursor(connection).execute(
+            "SELECT event_id, name, source, tries, available_at FROM work_items"
+            " WHERE kind = ? AND source = ? AND priority = ? AND available_at <= ?"
+            " ORDER BY available_at LIMIT ?",
+            (kind, source, priority, now, quota),
+        )
+        picked.extend(rows.fetchall())
+    cursor(connection).executemany(
+        "UPDATE work_items SET available_at = ?, lease = ?, tries = tries + 1"
+        " WHERE event_id = ? AND kind = ? AND name = ?",
+        [(until, lease, row[0], kind, row[1]) for row in picked],
+    )
+    return picked
+
+
+def delete_held(connection: Connection, held: Iterable[tuple[int, str, str, int]]) -> list[bool]:
+    """Delete work still held under its lease: (event_id, kind, name, lease)."""
+    work = cursor(connection)
+    return [
+        work.execute(
+            "DELETE FROM work_items WHERE event_id = ? AND kind = ? AND name = ? AND lease = ?", key
+        ).rowcount
+        == 1
+        for key in held
+    ]
+
+
+def move_held(
+    connection: Connection,
+    held: Iterable[tuple[int, str, str, int, int]],
+    *,
+    keep_lease: bool,
+    refund: bool = False,
+) -> list[bool]:
+    """Set available_at (last item of each tuple) of work still held; free it unless `keep_lease`.
+
+    `refund` takes back the try that the claim counted: the work was never begun.
+    """
+    work = cursor(connection)
+    statement = (
+        "UPDATE work_items SET available_at = ?"
+        + ("" if keep_lease else ", lease = NULL")
+        + (", tries = tries - 1" if refund else "")
+        + " WHERE event_id = ? AND kind = ? AND name = ? AND lease = ?"
+    )
+    return [work.execute(statement, (key[4], *key[:4])).rowcount == 1 for key in held]
+
+
+def mark(connection: Connection) -> str:
+    """Everything committed now. The write lock orders commits, so one number says it all."""
+    row = cursor(connection).execute("SELECT number FROM store_facts WHERE name = 'transaction'")
+    return str(row.fetchone()[0])
+
+
+def news_condition(since: str | None, until: str) -> str:
+    """The SQL condition on `tx` for facts committed after `since` and up to `until`."""
+    return f"tx > {int(since or 0)} AND tx <= {int(until)}"

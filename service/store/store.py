@@ -1,0 +1,143 @@
+"""The event store as the rest of the program sees it."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+
+from service.errors import SettingsError, StoreUnavailable
+from service.ids import IdMaker
+from service.store import postgres, schema, sqlite
+from service.store.wake import LocalWake, PostgresWake
+from service.store.writer import Handler, Job, Writer, first_line
+
+DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgres}
+
+
+def open_store(url: str, *, upgrade: bool = True) -> "Store":
+    """Open the store at `url`, creating or upgrading its schema unless `upgrade` is False.
+
+    Raises SettingsError for a URL that is neither SQLite nor PostgreSQL, SchemaError for a store
+    that a newer program made or that is damaged, StoreUnavailable when it cannot be reached.
+    """
+    engine = make_engine(url)
+    try:
+        schema.prepare(engine, upgrade=upgrade)
+    except (OperationalError, InterfaceError) as error:
+        engine.dispose()
+        raise StoreUnavailable(f"the store cannot be opened: {first_line(error)}") from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return Store(engine)
+
+
+def make_engine(url: str) -> Engine:
+    """The engine for a store's URL, nothing opened yet."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise SettingsError(
+            "store is not a database URL; write sqlite:///path or postgresql://user@host/name"
+        ) from error
+    dialect = DIALECTS.get(parsed.get_backend_name())
+    if dialect is None:
+        raise SettingsError(
+            f"store is a {parsed.get_backend_name()} URL; only sqlite and postgresql are known"
+        )
+    engine: Engine = dialect.make_engine(parsed)
+    return engine
+
+
+def words_of(connection: Connection) -> Any:
+    """The module that speaks this connection's dialect: service.store.sqlite or .postgres."""
+    return DIALECTS[connection.dialect.name]
+
+
+class Store:
+    """Reads for anybody, writes through one thread that commits many callers' together."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.dialect = engine.dialect.name
+        self._words: Any = DIALECTS[self.dialect]
+        self._wake = PostgresWake(engine.url) if self.dialect == "postgresql" else LocalWake()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @cached_property
+    def _writer(self) -> Writer:
+        with self._lock:
+            engine = self.engine.execution_options(hooksift_writes=True)
+            return Writer(engine, self._words.begin, self._wake.announce)
+
+    @cached_property
+    def _ids(self) -> IdMaker:
+        return IdMaker(self.write_now(_take_node, None))
+
+    def new_ids(self, count: int = 1) -> int:
+        """The first of `count` consecutive ids. The first call of a process asks for its node."""
+        return self._ids.take(count)
+
+    def write(self, handler: Handler, payload: Any) -> "asyncio.Future[Any]":
+        """Run `handler` on the writer thread; the future holds this payload's result once on disk.
+
+        handler(connection, tx, payloads) gets every payload waiting for it and returns a result for
+        each, in order. The future raises StoreUnavailable when nothing could be committed.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._writer.submit(Job(handler, payload, future, loop))
+        return future
+
+    def write_now(self, handler: Handler, payload: Any) -> Any:
+        """The same for plain code: blocks until the commit is on disk."""
+        future: Future[Any] = Future()
+        self._writer.submit(Job(handler, payload, future, None))
+        return future.result()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection in a transaction of its own that sees one state of the store."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except (OperationalError, InterfaceError) as error:
+            raise StoreUnavailable(f"the store cannot be read: {first_line(error)}") from error
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            raise StoreUnavailable(f"the store cannot be read: {first_line(error)}") from error
+
+    def subscribe(self, kind: str, callback: Callable[[], None]) -> None:
+        """Call back on this event loop when work of that kind was committed, here or elsewhere.
+
+        A hint, never a promise: whoever waits also polls.
+        """
+        self._wake.subscribe(kind, asyncio.get_running_loop(), callback)
+
+    @property
+    def waiting_count(self) -> int:
+        """Payloads that wait for a transaction."""
+        return self._writer.waiting_count
+
+    def close(self) -> None:
+        """Commit what is queued, stop the threads, close the connections."""
+        if not self._closed:
+            self._closed = True
+            if "_writer" in self.__dict__:
+                self._writer.close()
+            self._wake.close()
+            self.engine.dispose()
+
+
+def _take_node(connection: Connection, tx: int, payloads: Any) -> list[int]:
+    statement = "UPDATE store_facts SET number = number + 1 WHERE name = 'node' RETURNING number"
+    return [int(connection.exec_driver_sql(statement).scalar_one()) for _ in payloads]

@@ -1,0 +1,176 @@
+"""Group commit: one thread, many callers, one transaction.
+
+While one transaction is being written to disk the next callers gather; the thread then takes all of
+them together. Nobody waits on purpose: an idle writer starts at once.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from service.errors import StoreUnavailable
+
+# handler(connection, tx, payloads) -> results, one for each payload, in their order
+Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
+
+MAX_BATCH = 1_000  # payloads in one transaction; capping lower lost throughput, higher lost p99
+MAX_WAITING = 20_000  # payloads in memory before callers are told to come back
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One caller's payload and the way back to the caller."""
+
+    handler: Handler
+    payload: Any
+    future: "asyncio.Future[Any] | Future[Any]"
+    loop: asyncio.AbstractEventLoop | None
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """The one thread that writes. `begin` opens a transaction's number; `committed` hears of news."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        begin: Callable[[Connection], int],
+        committed: Callable[[set[str]], None],
+    ) -> None:
+        self._engine = engine
+        self._begin = begin
+        self._committed = committed
+        self._jobs: deque[Job] = deque()
+        self._news = threading.Condition(threading.Lock())
+        self._closed = False
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job. Raises StoreUnavailable when 20,000 already wait or the store is closed."""
+        if len(self._jobs) >= MAX_WAITING:
+            raise StoreUnavailable(f"{len(self._jobs)} writes wait; limit is {MAX_WAITING}")
+        with self._news:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            self._jobs.append(job)
+            self._news.notify()
+
+    @property
+    def waiting_count(self) -> int:
+        """How many payloads wait for a transaction."""
+        return len(self._jobs)
+
+    def close(self) -> None:
+        """Commit what is queued, then stop."""
+        with self._news:
+            self._closed = True
+            self._news.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._take():
+            self._write(batch)
+            settle(batch)
+        self._drop_connection()
+
+    def _take(self) -> list[Job]:
+        with self._news:
+            while not self._jobs and not self._closed:
+                self._news.wait()
+            count = min(len(self._jobs), MAX_BATCH)
+            return [self._jobs.popleft() for _ in range(count)]
+
+    def _write(self, batch: list[Job]) -> None:
+        try:
+            self._commit(batch)
+        except (OperationalError, InterfaceError) as error:
+            self._drop_connection()
+            reason = StoreUnavailable(f"the store cannot commit: {first_line(error)}")
+            for job in batch:
+                job.error = reason
+        except Exception as error:  # noqa: BLE001 - one bad payload must not fail its neighbours
+            self._isolate(batch, error)
+
+    def _isolate(self, batch: list[Job], error: Exception) -> None:
+        """Write each payload alone, so that only the one at fault fails."""
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            self._drop_connection()
+        if len(batch) == 1:
+            batch[0].error = error
+            return
+        for job in batch:
+            self._write([job])
+
+    def _commit(self, batch: list[Job]) -> None:
+        connection = self._connect()
+        groups: dict[Handler, list[Job]] = {}
+        for job in batch:
+            groups.setdefault(job.handler, []).append(job)
+        with connection.begin():
+            tx = self._begin(connection)
+            for handler, jobs in groups.items():
+                results = handler(connection, tx, [job.payload for job in jobs])
+                for job, result in zip(jobs, results, strict=True):
+                    job.result = result
+        kinds = connection.info.pop("woken", None)
+        if kinds:
+            self._committed(kinds)
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        self._connection.info.pop("woken", None)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+            finally:
+                connection.close()
+
+
+def first_line(error: Exception) -> str:
+    """The database's own words without SQL or parameters, which may hold a body."""
+    origin = getattr(error, "orig", None) or error
+    return (str(origin).splitlines() or [type(origin).__name__])[0]
+
+
+def settle(batch: list[Job]) -> None:
+    """Hand the results back: one wake-up for each event loop, not one for each caller."""
+    loops: dict[asyncio.AbstractEventLoop, list[Job]] = {}
+    for job in batch:
+        if job.loop is None:
+            finish(job)
+        else:
+            loops.setdefault(job.loop, []).append(job)
+    for loop, jobs in loops.items():
+        try:
+            loop.call_soon_threadsafe(finish_all, jobs)
+        except RuntimeError:  # that loop has closed: nobody waits any more
+            continue
+
+
+def finish_all(jobs: list[Job]) -> None:
+    for job in jobs:
+        finish(job)
+
+
+def finish(job: Job) -> None:
+    if job.future.done():  # the caller was cancelled; the write stands
+        return
+    if job.error is None:
+        job.future.set_result(job.result)
+    else:
+        job.future.set_exception(job.error)
