@@ -1,0 +1,155 @@
+"""The stateless first layer: what varies between copies of one message becomes a placeholder.
+
+    <n>     numbers, hex, UUIDs, MAC addresses, hashes, dates, times, versions, opaque ids
+    <host>  IP addresses and host names, with or without a port
+    <path>  absolute file paths (POSIX, Windows, UNC)
+    <url>   anything with a scheme
+    <email> mail addresses
+
+Numbers, hex and dates share one placeholder on purpose: a hex id of which one copy happens to
+hold no letter must not look like another kind of value.
+"""
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+MAX_LENGTH: Final = 4096
+"""Characters of one line that are considered; the rest changes nothing."""
+
+_LONGEST_CACHED: Final = 64
+
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+_FULL_MONTHS = "january|february|march|april|june|july|august|september|october|november|december"
+_DAYS = "mon|tue|wed|thu|fri|sat|sun"
+_FULL_DAYS = "monday|tuesday|wednesday|thursday|friday|saturday|sunday"
+
+# A date written in words is several words; it goes first, before words are looked at alone.
+_CLOCK = r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d{1,9})?"
+_ZONE = r"(?:[ ](?:[+-]\d{4}|utc|gmt|[ecmp][sd]t|cest|cet|bst|ist|jst))?"
+_WORDED_DATE = re.compile(
+    rf"\b(?:(?:{_DAYS}|{_FULL_DAYS}),?[ ]{{1,2}})?"
+    rf"(?:(?:{_MONTHS}|{_FULL_MONTHS})[ ]{{1,2}}\d{{1,2}}(?:,?[ ]\d{{4}})?"
+    rf"|\d{{1,2}}[ -](?:{_MONTHS}|{_FULL_MONTHS})[ -]\d{{4}})"
+    rf"(?:,?[ ]{{1,2}}(?:at[ ])?{_CLOCK}(?:[ ][ap]m)?)?{_ZONE}(?:[ ]\d{{4}})?\b",
+    re.IGNORECASE,
+)
+_HAS_MONTH = re.compile(rf"\b(?:{_MONTHS})", re.IGNORECASE)
+
+_RUN = re.compile(r"""[^\s"'()\[\]{}<>,;=|]+""")
+_NEEDS_A_LOOK = re.compile(r"[0-9/\\@]|[a-z]\.[a-z]|[a-fA-F]{8}")
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://\S*")
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
+_WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:|\\\\[^\\]|\\\\\?\\)[\\/]?\S*")
+_POSIX_PATH = re.compile(r"(?:~|\.{1,2})?/[A-Za-z0-9_.~$%+@#*-]+/\S*|/[a-z][A-Za-z0-9_.-]{2,}")
+_TLD = "com|net|org|edu|gov|mil|int|info|biz|local|localdomain|lan|internal|intranet|home|arpa"
+_HOST = re.compile(
+    rf"(?!(?:com|net|org|edu|gov|io)\.)(?:[A-Za-z0-9_-]{{1,63}}\.){{1,8}}(?:{_TLD})(?::\d{{1,5}})?"
+    r"(?![A-Za-z0-9_.-]*[A-Za-z0-9_])",
+    re.IGNORECASE,
+)
+
+_ATOMS = re.compile(
+    r"""
+      (?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9A-Za-z]))
+    | (?P<mac>(?<![0-9A-Za-z:])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![0-9A-Za-z:]))
+    | (?P<ip4>(?<![0-9.])/?(?:\d{1,3}\.){3}\d{1,3}(?![0-9.]*\d)(?::\d{1,5}(?!\d))?)
+    | (?P<ip6>(?<![0-9A-Za-z:])(?=[0-9a-fA-F:]*:[0-9a-fA-F:]*:)
+              (?:[0-9a-fA-F]{1,4}:){0,7}(?::[0-9a-fA-F]{1,4}){0,7}[0-9a-fA-F]{0,4}
+              (?:%[A-Za-z0-9]{1,16})?(?![0-9A-Za-z]))
+    | (?P<keep>(?i:ipv[46])(?![0-9A-Za-z]))
+    | (?P<stamp>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)
+    | (?P<segment>[A-Za-z]*[0-9][A-Za-z0-9]*|[a-fA-F]{8,}(?![A-Za-z]))
+    """,
+    re.VERBOSE,
+)
+_HEX_ID = re.compile(r"(?:0[xX])[0-9A-Za-z]+|[0-9a-fA-F]{6,}")
+_LETTERS_THEN_DIGITS = re.compile(r"([A-Za-z]+)[0-9]+")
+_UNIT = (
+    r"(?:[KMGTP]i?[Bb]?|[kmgtp]?b|[kmgtp]?bytes?|[KMGTP]?Bytes?|B"
+    r"|ns|nsecs?|us|usecs?|\u00b5s|ms|msecs?|millis|milliseconds?|microseconds?|nanoseconds?"
+    r"|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|days?)"
+)
+_NUMBER_WITH_UNIT = re.compile(rf"(?:0|[1-9])[0-9]*{_UNIT}")
+_JOINED = re.compile(r"[+-]?<n>(?:[-+_.:,/#~^*x]{1,3}<n>)+")
+_SIGNED = re.compile(r"(?<![A-Za-z0-9>])[+-]<n>")
+_SPACED_UNIT = re.compile(rf"<n> {_UNIT}(?![A-Za-z0-9_/])")
+_LIST = re.compile(r"(<n>|<host>|<path>)(?:(?:, ?|; ?| )\1)+(?![A-Za-z0-9_])")
+_SPACES = re.compile(r"\s+")
+
+
+def mask(message: str) -> str:
+    """The message with all that varies replaced; the same for the same message, always.
+
+    Text beyond MAX_LENGTH characters is left out. Linear in the length of the message.
+    """
+    text = message[:MAX_LENGTH]
+    if _HAS_MONTH.search(text):
+        text = _WORDED_DATE.sub("<n>", text)
+    text = _RUN.sub(_mask_match, text)
+    text = _SPACES.sub(" ", text).strip()
+    if "<n>" in text:
+        text = _SPACED_UNIT.sub("<n>", text)
+    if "<" in text:
+        text = _LIST.sub(r"\1", text)
+    return text
+
+
+def _mask_match(match: re.Match[str]) -> str:
+    run = match.group()
+    if len(run) > _LONGEST_CACHED:
+        return mask_run(run)
+    return _mask_short_run(run)
+
+
+def mask_run(run: str) -> str:
+    """One run of characters without space, bracket or quote, masked."""
+    if run == "n" or not _NEEDS_A_LOOK.search(run):
+        return run
+    body = run.rstrip(".:!?,")
+    tail = run[len(body) :]
+    for pattern, placeholder in _WHOLE:
+        if pattern.fullmatch(body):
+            return placeholder + tail
+    body = _ATOMS.sub(_mask_atom, body)
+    if "<n>" in body:
+        body = _JOINED.sub("<n>", body)
+        body = _SIGNED.sub("<n>", body)
+    return body + tail
+
+
+# Words repeat from line to line, so most runs are found here; it changes speed, never a result.
+_mask_short_run = lru_cache(maxsize=8192)(mask_run)
+
+_WHOLE: Final = (
+    (_URL, "<url>"),
+    (_EMAIL, "<email>"),
+    (_WINDOWS_PATH, "<path>"),
+    (_POSIX_PATH, "<path>"),
+    (_HOST, "<host>"),
+)
+
+
+def _mask_atom(match: re.Match[str]) -> str:
+    return _ATOM_RULES[match.lastgroup or "segment"](match.group())
+
+
+def _mask_segment(segment: str) -> str:
+    if _HEX_ID.fullmatch(segment) or _NUMBER_WITH_UNIT.fullmatch(segment):
+        return "<n>"
+    if (parts := _LETTERS_THEN_DIGITS.fullmatch(segment)) is not None:
+        return parts.group(1) + "<n>"
+    return "<n>"
+
+
+_ATOM_RULES: Final[dict[str, Callable[[str], str]]] = {
+    "uuid": lambda _: "<n>",
+    "mac": lambda _: "<n>",
+    "ip4": lambda _: "<host>",
+    "ip6": lambda _: "<host>",
+    "keep": lambda atom: atom,
+    "stamp": lambda _: "<n>",
+    "segment": _mask_segment,
+}
