@@ -50,6 +50,7 @@ class Enrichment(SQLModel, table=True):
     __table_args__ = (
         Index("enrichments_tx", "tx"),
         Index("enrichments_event", "event_id", "revision", unique=True),
+        Index("enrichments_fingerprint", "source", "fingerprint", "event_id"),
     )
 
     id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -105,7 +106,10 @@ class Action(SQLModel, table=True):
     adapter: str = Field(sa_type=Text)
     target: str = Field(sa_type=Text, description="validated ids only, e.g. ticket 42")
     number: int
-    outcome: str = Field(sa_type=Text, description="done, unchanged, suggested, retry or dead")
+    outcome: str = Field(
+        sa_type=Text,
+        description="done, unchanged, suggested, grouped, skipped, echo, retry or dead",
+    )
     error_kind: str | None = Field(default=None, sa_type=Text)
     error: str | None = Field(default=None, sa_type=Text)
     detail: str = Field(
@@ -125,7 +129,10 @@ class Label(SQLModel, table=True):
     id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
     event_id: int = Field(sa_type=BigInteger)
     source: str = Field(sa_type=Text)
-    field: str = Field(sa_type=Text, description="category, severity or tag")
+    field: str = Field(
+        sa_type=Text,
+        description="category, severity or tag; not_ before it where a person took one away",
+    )
     value: str = Field(sa_type=Text)
     author: str = Field(sa_type=Text)
     origin: str = Field(sa_type=Text, description="command, console or webhook")
@@ -158,3 +165,51 @@ class Spending(SQLModel, table=True):
     day: str = Field(sa_type=Text, primary_key=True, description="YYYY-MM-DD, UTC")
     call_count: int = 0
     cost_usd: float = 0.0
+
+
+class OwnTag(SQLModel, table=True):
+    """A tag that we, or a person after us, put on a ticket; written before the call is made."""
+
+    __tablename__: ClassVar[str] = "own_tags"
+
+    target: str = Field(sa_type=Text, primary_key=True, description="name of the configured target")
+    ticket: str = Field(sa_type=Text, primary_key=True, description="project and id, validated")
+    tag: str = Field(sa_type=Text, primary_key=True)
+    state: str = Field(
+        sa_type=Text, description="ours, withdrawn (by us), removed or added (by a person)"
+    )
+    field: str = Field(sa_type=Text, description="category, severity or tag")
+    value: str = Field(sa_type=Text, description="what that field said")
+    event_id: int = Field(sa_type=BigInteger, description="the event whose enrichment it shows")
+    digest: str = Field(sa_type=Text, description="of that event's title and text")
+    changed_at: datetime = Field(sa_type=Instant)
+
+
+class NotificationGroup(SQLModel, table=True):
+    """Like notifications that become one message: the first goes at once, the rest are counted."""
+
+    __tablename__: ClassVar[str] = "notification_groups"
+
+    key: str = Field(sa_type=Text, primary_key=True, description="digest of action and group")
+    leader: int = Field(sa_type=BigInteger, description="event whose message opened the group")
+    closer: int | None = Field(
+        default=None, sa_type=BigInteger, description="event that will tell how many followed"
+    )
+    closing: int | None = Field(
+        default=None, sa_type=BigInteger, description="event that is telling it now"
+    )
+    held_count: int = Field(default=0, description="events that follow the leader, the closer too")
+    closing_count: int = 0
+    closes_at: datetime = Field(sa_type=Instant)
+
+
+class ActionStart(SQLModel, table=True):
+    """A call that must not be made twice was about to be made."""
+
+    __tablename__: ClassVar[str] = "action_starts"
+
+    event_id: int = Field(
+        sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False}
+    )
+    name: str = Field(sa_type=Text, primary_key=True)
+    started_at: datetime = Field(sa_type=Instant)

@@ -234,9 +234,45 @@ def upgrade() -> None:
         ["kind", "source", "priority", "available_at"],
         unique=False,
     )
+    op.create_index("enrichments_fingerprint", "enrichments", ["source", "fingerprint", "event_id"])
+    op.create_table(
+        "own_tags",
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("ticket", sa.Text(), nullable=False),
+        sa.Column("tag", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("field", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.Text(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("target", "ticket", "tag"),
+    )
+    op.create_table(
+        "notification_groups",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("leader", sa.BigInteger(), nullable=False),
+        sa.Column("closer", sa.BigInteger(), nullable=True),
+        sa.Column("closing", sa.BigInteger(), nullable=True),
+        sa.Column("held_count", sa.Integer(), nullable=False),
+        sa.Column("closing_count", sa.Integer(), nullable=False),
+        sa.Column("closes_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
+    )
+    op.create_table(
+        "action_starts",
+        sa.Column("event_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "name"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("action_starts")
+    op.drop_table("notification_groups")
+    op.drop_table("own_tags")
+    op.drop_index("enrichments_fingerprint", table_name="enrichments")
     op.drop_index("work_items_next", table_name="work_items")
     op.drop_table("work_items")
     op.drop_table("store_facts")
