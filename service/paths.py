@@ -1,0 +1,46 @@
+"""Dotted paths into parsed bodies: `a.b`, `a.0.b`, `a.-1`, `a[].b` for every element."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+def compile_path(path: str) -> Callable[[Any], Any]:
+    """A function that walks a parsed body; None where the path leads nowhere."""
+    if not path:
+        return lambda value: value
+    head, brackets, rest = path.partition("[]")
+    if brackets:
+        return _over_each(head, rest.removeprefix("."))
+    keys = path.split(".")
+    if len(keys) == 1 and not _is_index(path):
+        return lambda value: value.get(path) if type(value) is dict else None
+    steps = [(key, int(key) if _is_index(key) else None) for key in keys]
+
+    def walk(value: Any) -> Any:
+        for key, index in steps:
+            if type(value) is dict:
+                value = value.get(key)
+            elif index is not None and type(value) is list and -len(value) <= index < len(value):
+                value = value[index]
+            else:
+                return None
+        return value
+
+    return walk
+
+
+def _is_index(key: str) -> bool:
+    return key.removeprefix("-").isdecimal() and len(key) < 8
+
+
+def _over_each(head: str, rest: str) -> Callable[[Any], Any]:
+    to_list, to_value = compile_path(head), compile_path(rest)
+
+    def collect(value: Any) -> Any:
+        found = to_list(value)
+        if type(found) is not list:
+            return None
+        values = [to_value(element) for element in found]
+        return [value for value in values if value is not None] or None
+
+    return collect

@@ -1,0 +1,1 @@
+"""How senders prove themselves: signatures by record, tokens, and the few that need code."""

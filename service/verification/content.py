@@ -1,0 +1,83 @@
+"""The signed content of a request, from a template such as `v0:{ts}:{body}`."""
+
+import re
+from collections.abc import Callable, Sequence
+
+from service.expressions import ExpressionError
+from service.filters import scalar_text
+from service.paths import compile_path
+from service.request import Refused, Request, octets
+from service.verification.candidates import body_before_proof
+
+PLACE = re.compile(r"\{([^{}]+)\}")
+
+Piece = Callable[[Request, str], bytes]
+Assemble = Callable[[Request, str], Sequence[bytes]]
+
+
+def compile_content(template: str, secret: str = "") -> Assemble:
+    """A function of the request and its timestamp's text that gives the pieces of signed bytes.
+
+    Pieces, not one string: a large body is hashed where it lies instead of being copied.
+    """
+    if template == "{body}":
+        return lambda request, _: (request.body,)
+    pieces = [
+        _compile_piece(part, secret) if index % 2 else _literal(part)
+        for index, part in enumerate(PLACE.split(template))
+        if index % 2 or part
+    ]
+    return lambda request, ts: [piece(request, ts) for piece in pieces]
+
+
+def _literal(text: str) -> Piece:
+    fixed = text.encode()
+    return lambda _request, _ts: fixed
+
+
+def _compile_piece(place: str, secret: str) -> Piece:
+    if place == "secret" and secret:
+        return _literal(secret)
+    simple = SIMPLE.get(place)
+    if simple is not None:
+        return simple
+    kind, _, name = place.partition(":")
+    if kind == "header" and name:
+        return _header_piece([alternative.lower() for alternative in name.split("|")])
+    if kind == "json" and name:
+        return _json_piece(name)
+    raise ExpressionError(
+        f"{{{place}}} is not {', '.join(f'{{{known}}}' for known in SIMPLE)}, {{header:NAME}} "
+        "or {json:PATH}"
+    )
+
+
+def _header_piece(names: Sequence[str]) -> Piece:
+    def piece(request: Request, _: str) -> bytes:
+        for name in names:
+            value = request.sole_header(name)
+            if value is not None:
+                return octets(value)
+        raise Refused("missing_header", f"header {names[0]}, which is signed, is missing")
+
+    return piece
+
+
+def _json_piece(path: str) -> Piece:
+    walk = compile_path(path)
+
+    def piece(request: Request, _: str) -> bytes:
+        text = scalar_text(walk(body_before_proof(request)))
+        if text is None:
+            raise Refused("missing_field", f"body field {path}, which is signed, is missing")
+        return text.encode()
+
+    return piece
+
+
+SIMPLE: dict[str, Piece] = {
+    "body": lambda request, _: request.body,
+    "ts": lambda _, ts: octets(ts),
+    "url": lambda request, _: request.url.encode("utf-8", "surrogatepass"),
+    "method": lambda request, _: octets(request.method),
+}
