@@ -9,7 +9,7 @@ HooksiftError
 
 
 class HooksiftError(Exception):
-    """The root of what Hooksift raises on purpose; its text is meant for the person who reads it."""
+    """The root of what Hooksift raises on purpose; its text is for the person who reads it."""
 
 
 class SettingsError(HooksiftError):

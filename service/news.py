@@ -28,6 +28,6 @@ def news(
         raise ValueError(f"{table} is no table of facts; one of {', '.join(FACTS)}")
     condition = words_of(connection).news_condition(since, until)
     statement = (
-        f"SELECT * FROM {table} WHERE {condition} AND id > :after_id ORDER BY id LIMIT :limit"  # noqa: S608 - both checked above
+        f"SELECT * FROM {table} WHERE {condition} AND id > :after_id ORDER BY id LIMIT :limit"
     )
     return connection.execute(text(statement), {"after_id": after_id, "limit": limit}).all()

@@ -116,7 +116,7 @@ def claim(connection: Connection, request: ClaimRequest) -> list[Claim]:
             )
             claims.extend(_claim_of(request, row, until) for row in rows)
             left -= len(rows)
-            taken = {source: 0 for source in hungry}
+            taken = dict.fromkeys(hungry, 0)
             for row in rows:
                 taken[row[2]] += 1
             for source in room.keys() & taken.keys():

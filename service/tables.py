@@ -108,7 +108,7 @@ class Event(SQLModel, table=True):
     payload: str | None = Field(
         default=None,
         sa_type=Text,
-        description="this item's JSON where the delivery holds several; otherwise the delivery's body is it",
+        description="this item's JSON where the delivery holds several, else null: the body",
     )
     suspected_replay: bool = False
     tx: int = Field(sa_type=BigInteger)

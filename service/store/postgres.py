@@ -41,10 +41,10 @@ def cursor(connection: Connection) -> Any:
 @cache
 def insert_statement(table: str, columns: tuple[str, ...]) -> str:
     """INSERT ... SELECT FROM unnest(...), with each array's type read off the table."""
-    dialect = postgresql.dialect()
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     types = [SQLModel.metadata.tables[table].c[name].type.compile(dialect) for name in columns]
     arrays = ", ".join(f"%s::{kind}[]" for kind in types)
-    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"
 
 
 def insert_rows(

@@ -58,7 +58,7 @@ def insert_rows(
     """Insert rows whose values are already what SQLite stores."""
     marks = ", ".join("?" * len(columns))
     cursor(connection).executemany(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",  # noqa: S608 - our own names
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",
         rows,
     )
 

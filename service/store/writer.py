@@ -37,7 +37,7 @@ class Job:
 
 
 class Writer:
-    """The one thread that writes. `begin` opens a transaction's number; `committed` hears of news."""
+    """The one thread that writes. `begin` numbers a transaction, `committed` hears of news."""
 
     def __init__(
         self,

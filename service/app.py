@@ -1,0 +1,195 @@
+"""The Litestar application: the receive path, health, metrics and the OpenAPI description."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response, asgi, get
+from litestar.datastructures import State
+from litestar.exceptions import NotAuthorizedException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import (
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    Operation,
+    Parameter,
+    PathItem,
+    RequestBody,
+    Schema,
+)
+from litestar.openapi.spec.enums import OpenAPIType
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from service.endpoint import Endpoint
+from service.errors import StoreUnavailable
+from service.metrics import Metrics, QueueCollector
+from service.receive import Receive, Receiver, Scope, Send
+from service.refusals import RefusalCounter, store_refusals
+from service.settings import ReceiveSettings
+from service.store import Store
+
+FLUSH_SECONDS = 1.0
+log = structlog.get_logger("hooksift.app")
+
+
+def create_app(
+    endpoints: Mapping[str, Endpoint],
+    settings: ReceiveSettings,
+    store: Store,
+    metrics: Metrics,
+    admin_token: str = "",
+) -> Litestar:
+    """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
+    refusals = RefusalCounter()
+    receiver = Receiver(endpoints, settings, store, metrics, refusals)
+    metrics.registry.register(QueueCollector(store))
+
+    @asgi("/v1/webhooks", is_mount=True, copy_scope=False)
+    async def webhooks(scope: Scope, receive: Receive, send: Send) -> None:
+        await receiver(scope, receive, send)
+
+    @asynccontextmanager
+    async def flushing(_: Litestar) -> AsyncIterator[None]:
+        task = asyncio.create_task(flush_forever(refusals, store))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await flush(refusals, store)
+
+    app = Litestar(
+        route_handlers=[webhooks, healthz, readyz, prometheus],
+        lifespan=[flushing],
+        openapi_config=OpenAPIConfig(
+            title="Hooksift", version="1", description="Receives webhooks and never loses one."
+        ),
+        logging_config=None,
+        state=State({"store": store, "metrics": metrics, "admin_token": admin_token}),
+    )
+    describe_receive(app)
+    return app
+
+
+@get("/healthz", sync_to_thread=False, summary="The process answers")
+def healthz() -> dict[str, str]:
+    """Always 200 while the process runs; says nothing of the store."""
+    return {"status": "ok"}
+
+
+@get("/readyz", summary="The store can be used; loopback or admin token only")
+async def readyz(request: Request[Any, Any, State]) -> Response[dict[str, str]]:
+    """503 while the store cannot be reached, so that a balancer sends nothing here."""
+    admit(request)
+    store: Store = request.app.state.store
+    try:
+        await asyncio.to_thread(probe, store)
+    except StoreUnavailable as error:
+        return Response({"status": "unavailable", "reason": str(error)}, status_code=503)
+    return Response({"status": "ready"})
+
+
+@get("/metrics", summary="Prometheus metrics of this process; loopback or admin token only")
+async def prometheus(request: Request[Any, Any, State]) -> Response[bytes]:
+    """Each process serves its own."""
+    admit(request)
+    body = await asyncio.to_thread(generate_latest, request.app.state.metrics.registry)
+    return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+
+def admit(request: Request[Any, Any, State]) -> None:
+    """Loopback, or `Authorization: Bearer <admin token>`. Raises NotAuthorizedException."""
+    client = request.client
+    direct = "x-forwarded-for" not in request.headers and "forwarded" not in request.headers
+    if client is not None and direct and is_loopback(client.host):
+        return
+    token: str = request.app.state.admin_token
+    given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if token and hmac.compare_digest(given.encode(), token.encode()):
+        return
+    raise NotAuthorizedException("answers on loopback, or with the admin token")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def probe(store: Store) -> None:
+    """One statement that any working store answers."""
+    with store.read() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM store_facts").first()
+
+
+async def flush_forever(refusals: RefusalCounter, store: Store) -> None:
+    """Write the counted refusals each second."""
+    while True:
+        await asyncio.sleep(FLUSH_SECONDS)
+        await flush(refusals, store)
+
+
+async def flush(refusals: RefusalCounter, store: Store) -> None:
+    """Write the counted refusals; keeps them for the next time when that fails."""
+    rows = refusals.drain()
+    if not rows:
+        return
+    try:
+        await store.write(store_refusals(store.new_ids), rows)
+    except StoreUnavailable as error:
+        refusals.give_back(rows)
+        log.warning("refusals_not_stored", reason=str(error))
+
+
+def describe_receive(app: Litestar) -> None:
+    """Add the receive path, which is a mounted ASGI application, to the OpenAPI description."""
+    text = Schema(type=OpenAPIType.STRING)
+    number = Schema(type=OpenAPIType.INTEGER)
+    accepted = Schema(
+        type=OpenAPIType.OBJECT,
+        properties={"id": text, "status": text, "events": number},
+        required=["id", "status", "events"],
+    )
+    refused = Schema(
+        type=OpenAPIType.OBJECT,
+        properties={"status": text, "reason": text, "message": text},
+        required=["status", "reason", "message"],
+    )
+
+    def answer(description: str, schema: Schema) -> OpenAPIResponse:
+        content = {"application/json": OpenAPIMediaType(schema=schema)}
+        return OpenAPIResponse(description=description, content=content)
+
+    app.openapi_schema.paths = {
+        **(app.openapi_schema.paths or {}),
+        "/v1/webhooks/{source}": PathItem(
+            post=Operation(
+                operation_id="ReceiveDelivery",
+                summary="Receive a delivery of a configured source",
+                description="Status codes and bodies follow the source's preset where it has its"
+                " own. Other methods are taken where the preset says so.",
+                parameters=[Parameter(name="source", param_in="path", required=True, schema=text)],
+                request_body=RequestBody(
+                    content={"*/*": OpenAPIMediaType(schema=Schema())}, required=True
+                ),
+                responses={
+                    "202": answer("Stored on disk", accepted),
+                    "200": answer("Duplicate: stored before under this id", accepted),
+                    "400": answer("Verified, but the body cannot be read", refused),
+                    "401": answer("Not verified", refused),
+                    "404": answer("No such source", refused),
+                    "405": answer("Method not taken", refused),
+                    "408": answer("The body came too slowly", refused),
+                    "413": answer("Body over the limit", refused),
+                    "429": answer("Too many; see Retry-After", refused),
+                    "503": answer("Cannot store now; see Retry-After", refused),
+                },
+            )
+        ),
+    }

@@ -1,0 +1,106 @@
+"""The sections of `hooksift.toml` that `service` reads."""
+
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+
+class Section(BaseModel):
+    """A section of the config: a key it does not know is an error, never ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _network(text: str) -> str:
+    ip_network(text, strict=False)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class ReceiveSettings(Section):
+    """`[receive]`: the HTTP side."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="port; 0 picks a free one")
+    max_body_bytes: int = Field(
+        default=10 * 1024 * 1024, ge=1024, description="largest body taken; above it 413"
+    )
+    unverified_per_minute: int = Field(
+        default=600,
+        ge=1,
+        description="refused deliveries one address may send in a minute before it gets 429",
+    )
+    body_timeout_seconds: float = Field(
+        default=20, gt=0, description="time for a whole body to arrive; after it 408"
+    )
+    trusted_proxies: list[Network] = Field(
+        default=[], description="networks whose X-Forwarded-For is believed"
+    )
+    public_url: str = Field(
+        default="",
+        description="base of the URL that providers call, e.g. https://hooks.example.com; for"
+        " those that sign it",
+    )
+    dedup_days: float = Field(
+        default=7, gt=0, description="how long a delivery id is remembered, at least"
+    )
+    tls_cert: str = Field(default="", description="PEM file of the certificate chain")
+    tls_key: str = Field(default="", description="PEM file of its private key")
+    client_ca: str = Field(
+        default="", description="PEM file; clients must show a certificate of it"
+    )
+
+
+class SourceSettings(Section):
+    """`[sources.NAME]`: one endpoint, /v1/webhooks/NAME."""
+
+    preset: str = Field(description="what the provider's webhooks look like; see hooksift presets")
+    secret: str | list[str] = Field(
+        default=[],
+        description="env:NAME or file:PATH; a list while a secret is being rotated",
+    )
+    authentication: str = Field(
+        default="",
+        description="for presets without a signature: path, basic, bearer, header:NAME,"
+        " query:NAME or none",
+    )
+    override: dict[str, Any] = Field(default={}, description="keys of the preset to change")
+    tolerance_seconds: float | None = Field(
+        default=None, gt=0, description="timestamp window, both ways; the preset's if not given"
+    )
+    public_url: str = Field(default="", description="full URL the provider calls, if it signs it")
+    max_body_bytes: int | None = Field(default=None, ge=1, description="instead of receive's")
+    allow_addresses: list[Network] = Field(
+        default=[], description="networks that may call; empty: all"
+    )
+    per_second: float | None = Field(
+        default=None, gt=0, description="verified deliveries taken each second; above it 429 or 503"
+    )
+    taxonomy: str = Field(default="", description="support, errors or your own; by preset if empty")
+    priority: Literal[0, 1, 2] = Field(default=1, description="0 urgent, 1 normal, 2 bulk")
+    store_unparsable: bool = Field(
+        default=False, description="keep a verified body that does not parse as text, not 400"
+    )
+    quarantine: int = Field(
+        default=0, ge=0, le=10_000, description="refused deliveries whose bytes are kept"
+    )
+    schemas: dict[str, str] = Field(
+        default={}, description="JSON Schema file for each schema version; '*' for any"
+    )
+    schema_version: str = Field(default="", description="where the version is, header:X or json:x")
+    schema_failure: Literal["reject", "quarantine"] = Field(
+        default="reject", description="what a body that breaks its schema gets"
+    )
+
+    @field_validator("secret")
+    @classmethod
+    def _listed(cls, value: str | list[str]) -> list[str]:
+        return [value] if isinstance(value, str) else value
+
+    @property
+    def secrets(self) -> list[str]:
+        """The references, as a list."""
+        return [self.secret] if isinstance(self.secret, str) else self.secret
