@@ -9,29 +9,11 @@ from collections.abc import Mapping
 
 from service.errors import SettingsError
 
-FIELDS = frozenset(
-    [
-        "source",
-        "event_type",
-        "subject",
-        "title",
-        "text",
-        "customer",
-        "level",
-        "category",
-        "severity",
-        "sentiment",
-        "language",
-        "tags",
-        "summary",
-        "confidence",
-        "fingerprint",
-        "event_id",
-        "rule",
-        "count",
-    ]
-)
-TAG_FIELDS = frozenset(["category", "severity", "sentiment", "language", "tags", "source", "level"])
+TAG_FIELDS = frozenset(("category", "severity", "sentiment", "language", "tags", "source", "level"))
+FIELDS = TAG_FIELDS | {
+    *("event_id", "event_type", "subject", "title", "text", "customer"),
+    *("summary", "confidence", "fingerprint", "rule", "count"),
+}
 _PART = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}|[{}]")
 
 

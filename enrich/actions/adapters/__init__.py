@@ -1,0 +1,1 @@
+"""One module for each provider; `contract` says what they have in common."""
