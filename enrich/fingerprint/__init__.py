@@ -5,7 +5,16 @@ earlier lines. Both are pure: no clock, no disk, no randomness.
 """
 
 from enrich.fingerprint.fingerprinter import Fingerprint, Fingerprinter
+from enrich.fingerprint.learning import FingerprintStateError, Limits, Pattern
 from enrich.fingerprint.masking import mask
 from enrich.fingerprint.reuse import reuse_digest
 
-__all__ = ["Fingerprint", "Fingerprinter", "mask", "reuse_digest"]
+__all__ = [
+    "Fingerprint",
+    "FingerprintStateError",
+    "Fingerprinter",
+    "Limits",
+    "Pattern",
+    "mask",
+    "reuse_digest",
+]

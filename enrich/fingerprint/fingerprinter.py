@@ -1,10 +1,12 @@
 """From a message to its fingerprint."""
 
-from base64 import b32encode
+from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
+from typing import Any
 
+from enrich.fingerprint.learning import Learner, Limits, Pattern, print_of
 from enrich.fingerprint.masking import mask
+from enrich.fingerprint.traces import split_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +18,43 @@ class Fingerprint:
 
 
 class Fingerprinter:
-    """Gives every message of one source its fingerprint, from what it has seen before."""
+    """Gives every message of one source its fingerprint, from what it has seen before.
+
+    A message's print depends on the messages before it only and never changes afterwards.
+    Not thread-safe; its state is bounded.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._learner = Learner(limits)
 
     def fingerprint(self, message: str) -> Fingerprint:
-        """The fingerprint of one message."""
-        masked = mask(message)
-        return Fingerprint(print_of(masked), masked)
+        """The fingerprint of one message: a log line, or an error with its stack trace."""
+        trace = split_trace(message) if "\n" in message else None
+        if trace is None:
+            return Fingerprint(*self._learner.learn(mask(message)))
+        title = self._learner.learn(mask(trace.title))
+        print_ = print_of("\n".join((title.print, *trace.frames)))
+        return Fingerprint(print_, "\n".join((title.text, *trace.frames)))
 
+    def learned(self) -> list[Pattern]:
+        """The patterns found so far, the one unused longest first."""
+        return self._learner.patterns()
 
-def print_of(masked: str) -> str:
-    """80 bits of BLAKE2b over the masked text, in lower-case base32."""
-    digest = blake2b(masked.encode("utf-8", "surrogatepass"), digest_size=10).digest()
-    return b32encode(digest).decode("ascii").lower()
+    def forget(self, print_: str) -> int:
+        """Drops whatever was learned for this print and returns how many entries that were."""
+        return self._learner.forget(print_)
+
+    def to_state(self) -> dict[str, Any]:
+        """The learned state as plain JSON values."""
+        return self._learner.to_state()
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], limits: Limits | None = None) -> "Fingerprinter":
+        """The fingerprinter that `to_state` described.
+
+        Raises:
+            FingerprintStateError: the state is of another version or damaged.
+        """
+        fingerprinter = cls(limits)
+        fingerprinter._learner = Learner.from_state(state, limits)
+        return fingerprinter

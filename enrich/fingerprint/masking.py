@@ -44,23 +44,44 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://\S*")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:|\\\\[^\\]|\\\\\?\\)[\\/]?\S*")
 _POSIX_PATH = re.compile(r"(?:~|\.{1,2})?/[A-Za-z0-9_.~$%+@#*-]+/\S*|/[a-z][A-Za-z0-9_.-]{2,}")
-_TLD = "com|net|org|edu|gov|mil|int|info|biz|local|localdomain|lan|internal|intranet|home|arpa"
+_TLD = (
+    "com|net|org|edu|gov|mil|int|info|biz|cloud|local|localdomain|localhost|lan|internal|intranet"
+    "|home|corp|arpa|test|example|invalid|svc"
+)
+# Country codes that are not also the ending of a source or data file, nor an English word.
+_COUNTRY = (
+    "ac|ad|ae|ar|at|au|bg|br|ca|ch|cl|cn|co|cz|de|dk|ee|es|eu|fi|fr|gr|hk|hr|hu|ie|il|ir|jp|ke"
+    "|kr|kz|lt|lu|lv|ma|mx|my|nl|no|nz|pe|ph|pl|pt|ro|ru|se|sg|si|sk|th|tr|tw|ua|uk|us|uy|vn|za"
+)
+_LABEL = "[A-Za-z0-9_-]{1,63}"
+_PORT = r"(?::\d{1,5})?"
+_FILE = (
+    "c|cc|cpp|cxx|h|hpp|m|mm|cs|java|kt|scala|groovy|py|pyx|rb|go|rs|js|jsx|mjs|ts|tsx|php|pl|pm"
+    "|swift|lua|ex|exs|erl|sh|sql|vue|txt|log|xml|json|yml|yaml|conf|cfg|ini|html|htm|css"
+)
 _HOST = re.compile(
-    rf"(?!(?:com|net|org|edu|gov|io)\.)(?:[A-Za-z0-9_-]{{1,63}}\.){{1,8}}(?:{_TLD})(?::\d{{1,5}})?"
-    r"(?![A-Za-z0-9_.-]*[A-Za-z0-9_])",
+    rf"(?!(?:com|net|org|edu|gov|io)\.)(?:{_LABEL}\.){{1,8}}(?:"
+    rf"(?:{_TLD}){_PORT}"
+    rf"|(?<=\.(?:com|net|org|edu|gov)\.)(?:{_COUNTRY}){_PORT}"
+    rf"|(?<=\.(?:co|ac|ne|or|go)\.)(?:{_COUNTRY}){_PORT}"
+    rf"|(?<=[A-Za-z0-9]\.)(?!(?:{_FILE}):){_LABEL}:\d{{2,5}}"
+    r")",
     re.IGNORECASE,
 )
+_HOST_BY_COUNTRY = re.compile(
+    rf"(?=[^.]*[0-9-])(?:{_LABEL}\.){{2,8}}(?:{_COUNTRY}){_PORT}", re.IGNORECASE
+)
+_RELATIVE_PATH = re.compile(r"(?=[^/]*[A-Za-z])[^/<>]+(?:/[^/]*){3,64}")
 
 _ATOMS = re.compile(
     r"""
       (?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9A-Za-z]))
-    | (?P<mac>(?<![0-9A-Za-z:])(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?![0-9A-Za-z:]))
-    | (?P<ip4>(?<![0-9.])/?(?:\d{1,3}\.){3}\d{1,3}(?![0-9.]*\d)(?::\d{1,5}(?!\d))?)
-    | (?P<ip6>(?<![0-9A-Za-z:])(?=[0-9a-fA-F:]*:[0-9a-fA-F:]*:)
-              (?:[0-9a-fA-F]{1,4}:){0,7}(?::[0-9a-fA-F]{1,4}){0,7}[0-9a-fA-F]{0,4}
+    | (?P<ip4>(?<![0-9.])/?\d{1,9}(?:\.\d{1,9}){3}(?!\.?\d)(?::\d{1,5}(?!\d))?)
+    | (?P<colons>(?<![0-9A-Za-z:])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,64}+
               (?:%[A-Za-z0-9]{1,16})?(?![0-9A-Za-z]))
+    | (?P<dashes>(?<![0-9A-Za-z-])(?:[0-9a-fA-F]{2}-){5}[0-9a-fA-F]{2}(?![0-9A-Za-z-]))
+    | (?P<path>(?<![A-Za-z0-9_.\-/])/[A-Za-z0-9_.~-]+/\S*)
     | (?P<keep>(?i:ipv[46])(?![0-9A-Za-z]))
-    | (?P<stamp>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)
     | (?P<segment>[A-Za-z]*[0-9][A-Za-z0-9]*|[a-fA-F]{8,}(?![A-Za-z]))
     """,
     re.VERBOSE,
@@ -128,7 +149,9 @@ _WHOLE: Final = (
     (_EMAIL, "<email>"),
     (_WINDOWS_PATH, "<path>"),
     (_POSIX_PATH, "<path>"),
+    (_RELATIVE_PATH, "<path>"),
     (_HOST, "<host>"),
+    (_HOST_BY_COUNTRY, "<host>"),
 )
 
 
@@ -144,12 +167,24 @@ def _mask_segment(segment: str) -> str:
     return "<n>"
 
 
+def _mask_colons(text: str) -> str:
+    """IPv6 addresses are hosts; MAC addresses and clock times are values; `:` alone stays."""
+    body = text.strip(":") if "::" not in text.strip(":") else text
+    lead = text[: len(text) - len(text.lstrip(":"))] if body != text else ""
+    tail = text[len(lead) + len(body) :]
+    if not any(character.isdigit() for character in body) and body.count(":") not in (5, 7):
+        return text
+    if "::" in body or body.count(":") == 7:
+        return f"{lead}<host>{tail}"
+    return f"{lead}<n>{tail}" if body else text
+
+
 _ATOM_RULES: Final[dict[str, Callable[[str], str]]] = {
     "uuid": lambda _: "<n>",
-    "mac": lambda _: "<n>",
     "ip4": lambda _: "<host>",
-    "ip6": lambda _: "<host>",
+    "colons": _mask_colons,
+    "dashes": lambda _: "<n>",
+    "path": lambda _: "<path>",
     "keep": lambda atom: atom,
-    "stamp": lambda _: "<n>",
     "segment": _mask_segment,
 }

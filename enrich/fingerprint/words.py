@@ -1,0 +1,102 @@
+"""Which word of a masked line may turn out to be a value, and how much proof that takes.
+
+English and the habits of log writers, not the vocabulary of any one system:
+
+- closed classes (and, not, on, failed, true), upper-case constants (LOOKING, E_FAIL) and names
+  of errors (TimeoutError) tell errors apart: they are never a value;
+- what follows `user`, `=` or a quote is a name more often than a plain word of prose is;
+- identifiers (dots, digits, underscores) are values more often than dictionary words are.
+"""
+
+import re
+from typing import Final, NamedTuple
+
+LONGEST_WORD: Final = 100
+_MOST_WORDS: Final = 40
+_LEAST_CONTEXT: Final = 3
+_LEAST_CONTEXT_OF_FIRST: Final = 5
+
+_QUOTED = r"""(?<![A-Za-z0-9])(?:"[^"]{1,98}"|'[^']{1,98}'|`[^`']{1,97}['`])(?![A-Za-z0-9])"""
+_TOKEN = re.compile(rf"{_QUOTED}|(?:[^\s\"'()\[\]{{}}<>,;=|:]|<[a-z*]{{1,5}}>)+")
+_PLACEHOLDER = re.compile(r"<(?:n|host|path|url|email|\*)>")
+_LETTERS = re.compile(r"[A-Za-z]{2}")
+_ERROR_NAME = re.compile(
+    r"(?:error|exception|failure|fault|timeout|warning|signal|interrupt|panic|abort)s?$",
+    re.IGNORECASE,
+)
+
+_INTRODUCER_TEXT = """
+user users username login logname account owner group role name named called host hostname
+server node domain client customer tenant device service module package program process
+daemon driver table database topic queue bucket key
+"""
+_CLOSED_TEXT = """
+a an the and or nor but not no yes of in on off to from by at for with without into onto over
+under up down out as if is are was were be been being do does did done has have had can
+could cannot may might must shall should will would than then that this these those its it
+we you he she they i all any some none null nil undefined unknown true false ok okay
+enable enabled enabling disable disabled disabling open opened opening close closed closing
+start started starting starts stop stopped stopping stops begin began end ended ending ends
+create created creating delete deleted deleting add added adding remove removed removing
+enter entered entering exit exited exiting pause paused pausing resume resumed resuming
+suspend suspended active inactive running idle ready pending waiting blocked normal warning
+critical fatal error errors fail failed failing failure fails succeed succeeded success
+successful successfully complete completed accept accepted reject rejected refuse refused
+deny denied allow allowed permit permitted lost found missing valid invalid read write
+send sent receive received connect connected disconnect disconnected first last before
+after left right local remote primary secondary master slave leader follower online
+offline available unavailable reachable unreachable full empty high low new old
+"""
+_INTRODUCERS: Final = frozenset(_INTRODUCER_TEXT.split())
+_CLOSED: Final = frozenset(_CLOSED_TEXT.split())
+
+
+class Candidate(NamedTuple):
+    """A word that may be a value: where it stands, and how many values prove that it is one."""
+
+    start: int
+    end: int
+    word: str
+    introduced: bool
+    identifier: bool
+
+
+def candidates(masked: str) -> list[Candidate]:
+    """The words of a masked line that may be values; none where too little surrounds them."""
+    spans = [match.span() for match in _TOKEN.finditer(masked)]
+    if len(spans) > _MOST_WORDS:
+        return []
+    words = [masked[start:end] for start, end in spans]
+    lettered = [_LETTERS.search(_PLACEHOLDER.sub("", word)) is not None for word in words]
+    around = sum(lettered) - 1
+    found = []
+    for index, (start, end) in enumerate(spans):
+        word = words[index]
+        if not lettered[index] or not may_vary(word):
+            continue
+        introduced = _is_introduced(masked, start, words[index - 1] if index else "")
+        identifier = is_identifier(word)
+        if around < (_LEAST_CONTEXT if index else _LEAST_CONTEXT_OF_FIRST):
+            continue
+        if index or identifier:
+            found.append(Candidate(start, end, word, introduced, identifier))
+    return found
+
+
+def may_vary(word: str) -> bool:
+    """False for words that tell errors apart."""
+    if len(word) > LONGEST_WORD:
+        return False
+    bare = _PLACEHOLDER.sub("", word).strip("\"'`.!?-_*")
+    return not (bare.isupper() or bare.lower() in _CLOSED or _ERROR_NAME.search(bare))
+
+
+def is_identifier(word: str) -> bool:
+    """True for words with digits, dots or underscores in them; quoted text is none."""
+    return word[0] not in "\"'`" and not word.replace("-", "").rstrip(".!?").isalpha()
+
+
+def _is_introduced(masked: str, start: int, before: str) -> bool:
+    if masked[start] in "\"'`" or (start and masked[start - 1] in "\"'`=@"):
+        return True
+    return before.lower() in _INTRODUCERS
