@@ -1,0 +1,194 @@
+"""Opening the history: DuckDB with a DuckLake attached, for reading or (the lander only) writing."""
+
+import importlib.util
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from analytics.dictionary import TABLES
+from analytics.errors import HistoryError, HistoryMissing
+from analytics.place import Place, find
+from analytics.views import VIEWS
+
+NAME = "history"
+SCHEMA = "hooksift_history"  # of the catalog's tables, in a PostgreSQL that may hold more
+EXTENSIONS = {"sqlite": "sqlite_scanner", "postgres": "postgres_scanner"}
+
+
+class History:
+    """An open history. `sql` answers any query; the functions of `analytics` ask the usual ones.
+
+    One thread at a time. Every query sees one snapshot; the next query sees what was landed since.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+        self.connection = connection
+        self.place = place
+
+    def sql(self, query: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> pl.DataFrame:
+        """The rows of a query as a Polars frame; `values` fill its ? or $name marks."""
+        try:
+            return self.connection.execute(query, values).pl()
+        except duckdb.IOException as error:
+            raise HistoryError(f"the history at {self.place} cannot be read: {error}") from error
+
+    @property
+    def cli_line(self) -> str:
+        """The line that opens this history in the plain DuckDB command line."""
+        return cli_line(self.place)
+
+    def close(self) -> None:
+        """Let go of the history."""
+        self.connection.close()
+
+    def __enter__(self) -> "History":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def connect(
+    where: str | Path | Place | None = None, *, threads: int | None = None, memory_mb: int = 2048
+) -> History:
+    """Open a history for reading, also while a lander writes it.
+
+    `where`: its folder, catalog file or postgresql:// address; by default $HOOKSIFT_HISTORY, then
+    hooksift.toml, then ./hooksift-data. Never writes. Raises HistoryMissing where there is none.
+    """
+    place = where if isinstance(where, Place) else find(where)
+    if not place.is_postgresql and not Path(place.catalog).is_file():
+        raise HistoryMissing(f"no history at {place}: nothing has been landed there yet")
+    connection = attach(place, read_only=True, threads=threads, memory_mb=memory_mb)
+    _define_views(connection)
+    return History(connection, place)
+
+
+def attach(
+    place: Place,
+    *,
+    read_only: bool,
+    threads: int | None = None,
+    memory_mb: int = 2048,
+    inline_rows: int = 0,
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with the history attached and in use. Creates it unless `read_only`."""
+    connection = duckdb.connect()
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET enable_progress_bar = false")
+        if threads is not None:
+            connection.execute(f"SET threads = {int(threads)}")
+        load_extensions(connection, place)
+        options = _options(place, read_only=read_only, inline_rows=inline_rows)
+        connection.execute(f"ATTACH {_quoted(_address(place))} AS {NAME} ({options})")
+        connection.execute(f"USE {NAME}")
+    except duckdb.Error as error:
+        connection.close()
+        if read_only and "does not exist" in str(error):
+            raise HistoryMissing(f"no history at {place}: nothing has been landed yet") from error
+        raise HistoryError(f"the history at {place} cannot be opened: {error}") from error
+    return connection
+
+
+def load_extensions(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+    """Load DuckLake and what the place needs, from the installed packages."""
+    names = ["ducklake", EXTENSIONS["postgres" if place.is_postgresql else "sqlite"]]
+    for name in [*names, "httpfs"] if place.is_s3 else names:
+        load_extension(connection, name)
+    if place.is_s3:
+        _set_up_s3(connection, place)
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load one extension from its package; from DuckDB's repository only where there is none."""
+    file = packaged_extension(name)
+    if file is not None:
+        connection.execute(f"LOAD {_quoted(str(file))}")
+        return
+    connection.execute(f"INSTALL {name}")
+    connection.execute(f"LOAD {name}")
+
+
+def packaged_extension(name: str) -> Path | None:
+    """The extension's file in its installed package, if it fits this DuckDB."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        file = Path(folder, "extensions", f"v{duckdb.__version__}", f"{name}.duckdb_extension")
+        if file.is_file():
+            return file
+    return None
+
+
+def _set_up_s3(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+    s3 = place.s3
+    parts = ["TYPE s3", f"REGION {_quoted(s3.region)}", f"URL_STYLE {_quoted(s3.url_style)}"]
+    if s3.key_id:
+        parts += [f"KEY_ID {_quoted(s3.key_id)}", f"SECRET {_quoted(s3.secret)}"]
+    if s3.endpoint:
+        parts += [f"ENDPOINT {_quoted(s3.endpoint)}", f"USE_SSL {str(s3.tls).lower()}"]
+    connection.execute(f"CREATE OR REPLACE SECRET history_files ({', '.join(parts)})")
+
+
+def _address(place: Place) -> str:
+    return f"ducklake:{'postgres' if place.is_postgresql else 'sqlite'}:{place.catalog}"
+
+
+def _options(place: Place, *, read_only: bool, inline_rows: int) -> str:
+    parts = []
+    if place.files:
+        # The folder is given on every opening, so that a history can be moved or copied.
+        folder = place.files if place.is_s3 else str(Path(place.files).absolute())
+        parts += [f"DATA_PATH {_quoted(folder.rstrip('/') + '/')}", "OVERRIDE_DATA_PATH true"]
+    if place.is_postgresql:
+        parts.append(f"METADATA_SCHEMA {_quoted(SCHEMA)}")
+    else:
+        parts.append("META_JOURNAL_MODE 'WAL'")  # readers and the lander never wait for another
+    parts.append("READ_ONLY" if read_only else f"DATA_INLINING_ROW_LIMIT {int(inline_rows)}")
+    return ", ".join(parts)
+
+
+def cli_line(place: Place) -> str:
+    """A shell line that opens the history in the plain DuckDB command line (1.5 or newer)."""
+    catalog = place.catalog if place.is_postgresql else str(Path(place.catalog).absolute())
+    shown = Place(catalog, place.files)
+    options = _options(shown, read_only=True, inline_rows=0)
+    statement = f"ATTACH {_quoted(_address(shown))} AS {NAME} ({options}); USE {NAME};"
+    return f"duckdb -cmd {shlex.quote(statement)}"
+
+
+def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Temporary views on top: what is derived, and NULL for columns an older history lacks."""
+    found: dict[str, set[str]] = {}
+    for table, column in connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ?", [NAME]
+    ).fetchall():
+        found.setdefault(table, set()).add(column)
+    for table in TABLES:
+        has = found.get(table.name, set())
+        if has.issuperset(table.names):
+            continue
+        columns = ", ".join(
+            c.name if c.name in has else f"CAST(NULL AS {c.type}) AS {c.name}"
+            for c in table.columns
+        )
+        rows = f"{NAME}.main.{table.name}" if has else "(SELECT 1 WHERE false)"
+        connection.execute(f"CREATE TEMP VIEW {table.name} AS SELECT {columns} FROM {rows}")
+    for name, query in VIEWS.items():
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

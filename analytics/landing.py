@@ -1,0 +1,313 @@
+"""Landing: copying what is new in the store into the history, each row once.
+
+The cursor is a row of the history itself and is committed with the rows it stands for, so a landing
+happened whole or not at all, wherever the process was killed. It names two states of the store,
+`since` (landed) and `until` (being landed), and how far within the two it has come, so that a large
+backlog is many small commits. The store says which facts are between two of its states; on
+PostgreSQL those are snapshots, because transactions commit in another order than they are numbered.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import TracebackType
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from analytics.dictionary import FACTS, Table
+from analytics.errors import HistoryError
+from analytics.history import attach
+from analytics.lock import held, lock_of
+from analytics.place import Place
+from analytics.rows import size_of, to_arrow
+from analytics.settings import HistorySettings
+from analytics.upkeep import drop_old, merge_small_files, prepare
+from analytics.views import EPOCH_MS, ID_SHIFT
+from service.news import mark, news
+from service.store import Store
+
+FIRST_PAGE_ROWS = 500
+MOST_PAGE_ROWS = 20_000
+WRITER_WAIT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the landing of one store has come."""
+
+    since: str | None = None  # everything up to this state of the store is landed
+    until: str | None = None  # being landed now; None between landings
+    table: int = 0  # which of FACTS
+    after_id: int = 0  # rows of it up to this id are landed
+    replaces: bool = False  # a rebuild: rows may be in the history already
+
+    def to_json(self) -> str:
+        """For the history."""
+        values = (self.since, self.until, self.table, self.after_id, self.replaces)
+        return json.dumps(dict(zip(self.__slots__, values, strict=True)))
+
+    @classmethod
+    def from_json(cls, found: str | None) -> "Cursor":
+        """As the history holds it; a new one where it holds none."""
+        return cls(**json.loads(found)) if found else cls()
+
+
+@dataclass(slots=True)
+class Landed:
+    """What one landing did."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    commit_count: int = 0
+    lag_seconds: float = 0.0  # age of the oldest fact when it was committed; 0 without news
+    took_seconds: float = 0.0
+
+    @property
+    def row_count(self) -> int:
+        """Rows of all tables."""
+        return sum(self.rows.values())
+
+
+class Lander:
+    """Lands one store into one history. All its methods are for one thread at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        place: Place,
+        settings: HistorySettings,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._place = place
+        self._writer = lock_of(place, "writer")
+        self._page_rows: dict[str, int] = {}
+        self._merged_count = 0
+        with held(self._writer, WRITER_WAIT_SECONDS):
+            self._lake = attach(
+                place,
+                read_only=False,
+                threads=settings.threads,
+                memory_mb=settings.memory_mb,
+                inline_rows=settings.inline_rows,
+            )
+            prepare(self._lake)
+        with store.read() as connection:
+            self._identity = identity_of(connection)
+
+    def land(self) -> Landed:
+        """Land everything that is committed in the store now."""
+        started = time.monotonic()
+        landed = Landed()
+        with held(self._writer, WRITER_WAIT_SECONDS):
+            is_done = False
+            while not is_done:
+                is_done = self._step(landed)
+        landed.took_seconds = time.monotonic() - started
+        return landed
+
+    def rebuild(self) -> Landed:
+        """Replace every row that the store still holds. What it no longer holds stays.
+
+        Killed in the middle, the next landing goes on with it.
+        """
+        with held(self._writer, WRITER_WAIT_SECONDS), self._commit():
+            with self._store.read() as connection:
+                until = mark(connection)
+            self._save(self._load(), Cursor(until=until, replaces=True))
+        return self.land()
+
+    def maintain(self) -> None:
+        """Merge small files, expire old snapshots, delete old files. Meant for once a minute."""
+        self._merged_count += 1
+        with held(self._writer, WRITER_WAIT_SECONDS):
+            merge_small_files(self._lake, self._merged_count)
+            drop_old(self._lake, self._settings, self._clock())
+
+    def close(self) -> None:
+        """Let go of the history; a landing under way in another thread is interrupted."""
+        self._lake.close()
+        self._writer.give_back()
+
+    def __enter__(self) -> "Lander":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _step(self, landed: Landed) -> bool:
+        """One commit of at most `page_rows` rows; True when nothing is left to land."""
+        with self._store.read() as connection, self._commit():
+            before = self._load()
+            cursor = self._begin(before, connection)
+            if cursor.until == cursor.since:
+                return True
+            counts, cursor, oldest = self._pages(cursor, connection)
+            is_done = cursor.until is None
+            if not counts and before.until is None and not cursor.replaces:
+                return True  # the store moved on without new facts: nothing worth a commit
+            self._save(before, cursor)
+        self._count(landed, counts, oldest)
+        return is_done
+
+    def _begin(self, cursor: Cursor, connection: Connection) -> Cursor:
+        """The cursor with an `until`: the one it was killed at, or the store's state now."""
+        if cursor.until is not None:
+            return cursor
+        until = mark(connection)
+        if cursor.since is not None and position(until) < position(cursor.since):
+            # The store was restored from a backup: its numbers say nothing about what is landed.
+            return Cursor(until=until, replaces=True)
+        return replace(cursor, until=until)
+
+    def _pages(
+        self, cursor: Cursor, connection: Connection
+    ) -> tuple[dict[str, int], Cursor, int | None]:
+        """Insert pages until the rows or bytes of one commit are reached or nothing is left."""
+        counts: dict[str, int] = {}
+        oldest: int | None = None
+        room_rows, room_bytes = self._settings.page_rows, self._settings.page_bytes
+        while cursor.table < len(FACTS) and room_rows > 0 and room_bytes > 0:
+            table = FACTS[cursor.table]
+            page, last_id, is_last = self._read(table, cursor, connection, room_rows)
+            if page is not None:
+                self._insert(table, page, replaces=cursor.replaces)
+                counts[table.name] = counts.get(table.name, 0) + page.num_rows
+                room_rows -= page.num_rows
+                room_bytes -= size_of(page)
+                first_id = page.column("id")[0].as_py()
+                oldest = first_id if oldest is None else min(oldest, first_id)
+            cursor = (
+                replace(cursor, table=cursor.table + 1, after_id=0)
+                if is_last
+                else replace(cursor, after_id=last_id)
+            )
+        if cursor.table == len(FACTS):
+            cursor = Cursor(since=cursor.until)
+        return counts, cursor, oldest
+
+    def _read(
+        self, table: Table, cursor: Cursor, connection: Connection, room: int
+    ) -> tuple[pa.Table | None, int, bool]:
+        """The next page of a table, its last id, and whether it is the last page."""
+        assert cursor.until is not None
+        limit = min(self._page_rows.get(table.name, FIRST_PAGE_ROWS), room)
+        rows = news(
+            connection, table.name, cursor.since, cursor.until, cursor.after_id, limit
+        )
+        if not rows:
+            return None, 0, True
+        page = to_arrow(table, rows, self._clock(), connection)
+        fitting = self._settings.page_bytes * len(rows) // (2 * max(1, size_of(page)))
+        self._page_rows[table.name] = max(1, min(MOST_PAGE_ROWS, fitting))
+        return page, rows[-1].id, len(rows) < limit
+
+    def _insert(self, table: Table, page: pa.Table, *, replaces: bool) -> None:
+        self._lake.register("page", page)
+        if replaces:
+            kept = "body, body_bytes" if table.name == "events" else ""
+            self._lake.execute(
+                f"CREATE OR REPLACE TEMP TABLE kept AS SELECT id, landed_at{', ' * bool(kept)}{kept}"
+                f" FROM {table.name} WHERE id IN (SELECT id FROM page)"
+            )
+            self._lake.execute(f"DELETE FROM {table.name} WHERE id IN (SELECT id FROM kept)")
+            same = ", ".join(
+                f"coalesce({first}.{name}, {second}.{name}) AS {name}"
+                for name, first, second in (
+                    ("landed_at", "kept", "page"),
+                    *((name, "page", "kept") for name in kept.split(", ") if name),
+                )
+            )
+            self._lake.execute(
+                f"INSERT INTO {table.name} BY NAME"
+                f" SELECT page.* REPLACE ({same}) FROM page LEFT JOIN kept USING (id)"
+            )
+        else:
+            self._lake.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM page")
+        self._lake.unregister("page")
+
+    def _commit(self) -> "Commit":
+        return Commit(self._lake)
+
+    def _load(self) -> Cursor:
+        found = self._lake.execute(
+            "SELECT cursor FROM landings WHERE store = ?", [self._identity]
+        ).fetchone()
+        return Cursor.from_json(found[0] if found else None)
+
+    def _save(self, before: Cursor, cursor: Cursor) -> None:
+        # An update of the row that was read: had another lander committed since, this commit fails.
+        values = [cursor.to_json(), self._clock(), self._identity]
+        if before == Cursor():
+            found = self._lake.execute(
+                "SELECT count(*) FROM landings WHERE store = ?", [self._identity]
+            ).fetchone()
+            if found == (0,):
+                self._lake.execute(
+                    "INSERT INTO landings (cursor, landed_at, store, landing_count)"
+                    " VALUES (?, ?, ?, 1)",
+                    values,
+                )
+                return
+        self._lake.execute(
+            "UPDATE landings SET cursor = ?, landed_at = ?, landing_count = landing_count + 1"
+            " WHERE store = ?",
+            values,
+        )
+
+    def _count(self, landed: Landed, counts: dict[str, int], oldest: int | None) -> None:
+        for name, count in counts.items():
+            landed.rows[name] = landed.rows.get(name, 0) + count
+        landed.commit_count += 1
+        if oldest is not None:
+            age = self._clock().timestamp() - ((oldest >> ID_SHIFT) + EPOCH_MS) / 1000
+            landed.lag_seconds = max(landed.lag_seconds, age)
+
+
+class Commit:
+    """One transaction of the history: committed at the end, rolled back on an error."""
+
+    def __init__(self, lake: duckdb.DuckDBPyConnection) -> None:
+        self._lake = lake
+
+    def __enter__(self) -> None:
+        self._lake.execute("BEGIN")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            try:
+                self._lake.execute("COMMIT")
+            except duckdb.Error as failed:
+                raise HistoryError(f"the history could not commit: {failed}") from failed
+            return
+        try:
+            self._lake.execute("ROLLBACK")
+        except duckdb.Error:
+            pass  # the error that brought us here has already ended the transaction
+
+
+def identity_of(connection: Connection) -> str:
+    """Which store this is; a copy of it has the same identity, a new one another."""
+    row = connection.execute(text("SELECT value FROM store_facts WHERE name = 'identity'"))
+    return str(row.scalar_one())
+
+
+def position(state: str) -> int:
+    """A number that only grows with the states of one store: its transaction, or snapshot's end."""
+    return int(state.split(":")[1]) if ":" in state else int(state)

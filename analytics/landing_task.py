@@ -1,0 +1,103 @@
+"""Landing as a stage of a running service: one task, its work on a thread of its own."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import duckdb
+import structlog
+
+from analytics.errors import HistoryError
+from analytics.landing import Landed, Lander
+from analytics.lock import Lock, lock_of
+from analytics.place import Place
+from analytics.settings import HistorySettings
+from service.errors import StoreError
+from service.store import Store
+
+log = structlog.get_logger("landing")
+MOST_PAUSE_SECONDS = 60.0
+
+
+async def run_landing(
+    store: Store,
+    place: Place,
+    settings: HistorySettings,
+    stop: asyncio.Event,
+    on_landed: Callable[[Landed], None] = lambda _: None,
+) -> None:
+    """Land every `interval_seconds` until `stop`, then once more, so that nothing is left behind.
+
+    A second lander of the same history waits until the first is gone. Neither a store nor a
+    history that is away for a while ends the task: it says so in the log and tries again.
+    `on_landed` is called on the event loop after each landing, also after one without news.
+    """
+    lock = lock_of(place, "lander")
+    with ThreadPoolExecutor(1, thread_name_prefix="landing") as thread:
+        work = _Work(store, place, settings, lock)
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            is_last = stop.is_set()
+            try:
+                landed = await loop.run_in_executor(thread, work.turn)
+            except (HistoryError, StoreError, duckdb.Error, OSError) as error:
+                failures += 1
+                log.warning("landing_failed", error=str(error), failures=failures)
+                await loop.run_in_executor(thread, work.let_go)
+            else:
+                failures = 0
+                if landed is not None:
+                    on_landed(landed)
+            if is_last:
+                break
+            await _pause(stop, _pause_seconds(settings, failures, leads=work.leads))
+        await loop.run_in_executor(thread, work.let_go)
+        await loop.run_in_executor(thread, lock.give_back)
+
+
+def _pause_seconds(settings: HistorySettings, failures: int, *, leads: bool) -> float:
+    if failures:
+        return min(MOST_PAUSE_SECONDS, settings.interval_seconds * 2 ** min(failures, 10))
+    return settings.interval_seconds if leads else settings.standby_seconds
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return
+
+
+class _Work:
+    """What the landing thread holds: the lock while it leads, and the lander."""
+
+    def __init__(self, store: Store, place: Place, settings: HistorySettings, lock: Lock) -> None:
+        self._store, self._place, self._settings, self._lock = store, place, settings, lock
+        self._lander: Lander | None = None
+        self._maintained_at = time.monotonic()
+        self.leads = False
+
+    def turn(self) -> Landed | None:
+        """Land once, and tidy up when it is time; None where another lander leads."""
+        was, self.leads = self.leads, self._lock.take()
+        if not self.leads:
+            if was:
+                log.warning("landing_lost_lead")
+            self.let_go()
+            return None
+        if self._lander is None:
+            self._lander = Lander(self._store, self._place, self._settings)
+            log.info("landing_leads", history=str(self._place))
+        landed = self._lander.land()
+        if time.monotonic() - self._maintained_at >= self._settings.merge_seconds:
+            self._lander.maintain()
+            self._maintained_at = time.monotonic()
+        return landed
+
+    def let_go(self) -> None:
+        """Close the history; the next turn opens it anew."""
+        if self._lander is not None:
+            self._lander.close()
+            self._lander = None

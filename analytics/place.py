@@ -1,0 +1,119 @@
+"""Where a history is: which catalog, which files, and how to find them without being told."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analytics.errors import HistoryMissing
+from analytics.settings import HistorySettings, S3Settings
+
+VARIABLE = "HOOKSIFT_HISTORY"
+CATALOG_FILE = "catalog.sqlite"
+FOLDERS = ("hooksift-data", "hooksift-demo")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The catalog (a file, or a postgresql:// address) and the folder or bucket of its files."""
+
+    catalog: str
+    files: str = ""
+    s3: S3Settings = field(default_factory=S3Settings)
+
+    @property
+    def is_postgresql(self) -> bool:
+        """Whether the catalog is a PostgreSQL database, which several writers may share."""
+        return self.catalog.startswith(("postgresql://", "postgres://"))
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether the files live in S3-compatible storage."""
+        return self.files.startswith("s3://")
+
+    def __str__(self) -> str:
+        """For messages: a database without its password, or the folder."""
+        if not self.is_postgresql:
+            return str(Path(self.catalog).parent)
+        address = self.catalog.partition("://")[2]
+        return f"postgresql://{address.rpartition('@')[2]}"
+
+
+def place_of(settings: HistorySettings, data: Path | str) -> Place:
+    """Where the settings put the history; `data` is the data folder. Reads secrets, no database."""
+    catalog = secret_of(settings.catalog)
+    if not catalog:
+        catalog = str(Path(data) / "history" / CATALOG_FILE)
+    elif not catalog.startswith(("postgresql://", "postgres://")):
+        catalog = str(Path(catalog).expanduser())
+    files = settings.files or _files_beside(catalog, Path(data))
+    secret = secret_of(settings.s3.secret)
+    return Place(catalog, files, settings.s3.model_copy(update={"secret": secret}))
+
+
+def _files_beside(catalog: str, data: Path) -> str:
+    if catalog.startswith(("postgresql://", "postgres://")):
+        return str((data / "history" / "files").absolute())
+    return str(Path(catalog).parent / "files")
+
+
+def secret_of(reference: str, environ: Mapping[str, str] = os.environ) -> str:
+    """The value of env:NAME or file:PATH; anything else stands for itself."""
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        return environ.get(name, "")
+    if kind == "file":
+        return Path(name).read_text(encoding="utf-8").strip()
+    return reference
+
+
+def find(
+    where: str | Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+    folder: Path | None = None,
+) -> Place:
+    """Where the history is: `where`, else $HOOKSIFT_HISTORY, else hooksift.toml, else a data folder.
+
+    The last two are looked for in `folder` (default: here) and the folder above it, so that a
+    notebook in notebooks/ finds what the project's folder holds.
+    Raises HistoryMissing where there is none.
+    """
+    told = str(where or environ.get(VARIABLE, ""))
+    if told:
+        return _at(told)
+    here = (folder or Path()).absolute()
+    for around in (here, here.parent):
+        place = _configured(around, environ)
+        if place is not None:
+            return place
+        for name in FOLDERS:
+            if (around / name / "history" / CATALOG_FILE).exists():
+                return _at(str(around / name / "history"))
+    raise HistoryMissing(
+        f"no history found in {here}: run `hooksift demo` or `hooksift serve` first,"
+        f" or name its folder in {VARIABLE}"
+    )
+
+
+def _at(told: str) -> Place:
+    if told.startswith(("postgresql://", "postgres://")):
+        return Place(told)
+    path = Path(told).expanduser()
+    for candidate in (path, path / CATALOG_FILE, path / "history" / CATALOG_FILE):
+        if candidate.is_file():
+            return Place(str(candidate), str(candidate.parent / "files"))
+    raise HistoryMissing(
+        f"no history at {told}: nothing has been landed there yet (looked for {CATALOG_FILE})"
+    )
+
+
+def _configured(folder: Path, environ: Mapping[str, str]) -> Place | None:
+    file = folder / "hooksift.toml"
+    if not file.is_file():
+        return None
+    values: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    data = folder / environ.get("HOOKSIFT_DATA", str(values.get("data", FOLDERS[0])))
+    place = place_of(HistorySettings.model_validate(values.get("history", {})), data)
+    return place if place.is_postgresql or Path(place.catalog).exists() else None

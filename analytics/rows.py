@@ -1,0 +1,120 @@
+"""From rows of the store to Arrow tables in the shape of the history."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, bindparam, text
+
+from analytics.dictionary import Table
+from service.refusals import prefix_of
+
+ARROW: dict[str, pa.DataType] = {
+    "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
+    "DOUBLE": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "VARCHAR": pa.string(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+}
+DELIVERIES = text(
+    "SELECT id, preset, method, url, address, delivery_key, verified, body"
+    " FROM deliveries WHERE id IN :ids"
+).bindparams(bindparam("ids", expanding=True))
+DELIVERY_COLUMNS = (
+    "preset",
+    "method",
+    "request_url",
+    "address_prefix",
+    "delivery_key",
+    "verified",
+    "body",
+    "body_bytes",
+)
+IDS_AT_ONCE = 5_000  # SQLite takes 32,766 values in a statement
+
+
+def to_arrow(
+    table: Table, rows: Sequence[Any], landed_at: datetime, connection: Connection
+) -> pa.Table:
+    """Rows of a fact table as the history holds them; events with their delivery's facts."""
+    names = list(rows[0]._fields)
+    values: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
+    if table.name == "events":
+        values |= _delivery_values(values, connection)
+    values["landed_at"] = [landed_at] * len(rows)
+    arrays = [
+        _array(values[column.name], column.type)
+        if column.name in values
+        else pa.nulls(len(rows), ARROW[column.type])
+        for column in table.columns
+    ]
+    return pa.Table.from_arrays(arrays, names=list(table.names))
+
+
+def _array(values: Sequence[Any], kind: str) -> pa.Array:
+    if kind == "VARCHAR":
+        # Neither PostgreSQL nor an inlined row of an SQLite catalog can hold a NUL in a text.
+        return pc.replace_substring(pa.array(values, pa.string()), "\0", "\ufffd")
+    if kind == "BOOLEAN":
+        return pa.array([None if value is None else bool(value) for value in values], pa.bool_())
+    if kind == "VARCHAR[]":
+        return pa.array([_words(value) for value in values], ARROW[kind])
+    return pa.array(values, ARROW[kind])
+
+
+@lru_cache(maxsize=4096)
+def _words(json: str | None) -> list[str]:
+    found = msgspec.json.decode(json) if json else []
+    return [str(word).replace("\0", "\ufffd") for word in found]
+
+
+def _delivery_values(
+    events: dict[str, Sequence[Any]], connection: Connection
+) -> dict[str, Sequence[Any]]:
+    deliveries = _deliveries(events["delivery_id"], connection)
+    facts = [
+        _event_facts(deliveries.get(delivery_id), payload)
+        for delivery_id, payload in zip(events["delivery_id"], events["payload"], strict=True)
+    ]
+    return dict(zip(DELIVERY_COLUMNS, zip(*facts, strict=True), strict=True))
+
+
+def _deliveries(ids: Sequence[int], connection: Connection) -> dict[int, Any]:
+    wanted = sorted(set(ids))
+    found: dict[int, Any] = {}
+    for start in range(0, len(wanted), IDS_AT_ONCE):
+        part = connection.execute(DELIVERIES, {"ids": wanted[start : start + IDS_AT_ONCE]})
+        found.update((row[0], row) for row in part)
+    return found
+
+
+def _event_facts(delivery: Any, payload: str | None) -> tuple[Any, ...]:
+    """In the order of DELIVERY_COLUMNS; the body is NULL where retention has dropped it."""
+    if delivery is None:  # its delivery is gone already
+        size = None if payload is None else len(payload.encode())
+        return (None, None, None, None, None, None, payload, size)
+    _, preset, method, url, address, key, verified, raw = delivery
+    body = payload if payload is not None else (_text_of(raw) if raw else None)
+    if payload is None and raw:
+        size = len(raw)
+    else:
+        size = None if body is None else len(body.encode())
+    return (preset, method, url, _prefix(address), key, verified, body, size)
+
+
+def _text_of(raw: Any) -> str:
+    return bytes(raw).decode("utf-8", "replace")
+
+
+_prefix: Callable[[str], str] = lru_cache(maxsize=65_536)(prefix_of)
+
+
+def size_of(page: pa.Table) -> int:
+    """Bytes that a page takes in memory, about."""
+    return int(page.nbytes)

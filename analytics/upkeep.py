@@ -1,0 +1,93 @@
+"""Keeping the history's files few and its old snapshots short-lived."""
+
+from datetime import datetime, timedelta
+
+import duckdb
+
+from analytics.dictionary import TABLES
+from analytics.history import NAME
+from analytics.settings import HistorySettings
+from analytics.views import VIEWS
+
+# Files are merged among their like, so that a byte is rewritten a few times, not once a minute:
+# (files below this size, in steps of so many minutes).
+TIERS = ((1_000_000, 1), (16_000_000, 15), (128_000_000, 240))
+TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
+
+
+def prepare(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create what the dictionary says and an older history lacks: tables, columns, views, options.
+
+    Never drops or changes a column: one that a newer program added stays, and reads as NULL here.
+    """
+    from analytics.dictionary import create_statement
+
+    found = _columns(connection)
+    for table in TABLES:
+        if table.name not in found:
+            connection.execute(create_statement(table))
+            continue
+        for column in table.columns:
+            if column.name not in found[table.name]:
+                connection.execute(
+                    f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {column.type}'
+                )
+    _set_options(connection)
+    _define_views(connection)
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    rows = connection.execute(
+        "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = ?", [NAME]
+    )
+    for table, column in rows.fetchall():
+        found.setdefault(table, set()).add(column)
+    return found
+
+
+def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
+    wanted = {"parquet_compression": ("zstd", "zstd"), "target_file_size": TARGET_SIZE}
+    rows = connection.execute(
+        f"SELECT option_name, value FROM ducklake_options('{NAME}') WHERE scope = 'GLOBAL'"
+    )
+    found = dict(rows.fetchall())
+    for name, (said, kept) in wanted.items():
+        if found.get(name) != kept:
+            connection.execute(f"CALL {NAME}.set_option('{name}', '{said}')")
+
+
+def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute(
+        "SELECT view_name, comment FROM duckdb_views() WHERE database_name = ?", [NAME]
+    )
+    found = dict(rows.fetchall())
+    for name, query in VIEWS.items():
+        if found.get(name) != " ".join(query.split()):
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {query}")
+            comment = " ".join(query.split()).replace("'", "''")
+            connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
+
+
+def merge_small_files(connection: duckdb.DuckDBPyConnection, turn: int) -> None:
+    """Move inlined rows into files and merge small files. `turn` counts the calls (minutes)."""
+    connection.execute(f"CALL ducklake_flush_inlined_data('{NAME}')")
+    for below_bytes, every in TIERS:
+        if turn % every == 0:
+            connection.execute(
+                f"CALL ducklake_merge_adjacent_files('{NAME}', max_file_size => {below_bytes})"
+            )
+
+
+def drop_old(
+    connection: duckdb.DuckDBPyConnection, settings: HistorySettings, now: datetime
+) -> None:
+    """Expire snapshots past their time, then delete files that nothing has read for a while."""
+    expire = now - timedelta(hours=settings.snapshot_hours)
+    connection.execute(f"CALL ducklake_expire_snapshots('{NAME}', older_than => {_moment(expire)})")
+    clean = now - timedelta(hours=settings.file_hours)
+    connection.execute(f"CALL ducklake_cleanup_old_files('{NAME}', older_than => {_moment(clean)})")
+
+
+def _moment(moment: datetime) -> str:
+    return f"TIMESTAMPTZ '{moment.isoformat()}'"
