@@ -1,0 +1,115 @@
+"""Running the HTTP side: sockets, TLS, uvicorn, and stopping when told."""
+
+import asyncio
+import contextlib
+import gc
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from service.errors import SettingsError
+from service.settings import ReceiveSettings
+
+BACKLOG = 4096
+KEEP_ALIVE_SECONDS = 75  # longer than the balancers in front of us, so that they close first
+log = structlog.get_logger("hooksift.serving")
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process stops all stages, not only this one."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to whoever runs the process."""
+        yield
+
+
+def listen(settings: ReceiveSettings) -> socket.socket:
+    """The listening socket. Raises SettingsError when the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise SettingsError(
+            f"receive.port: cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+            " choose another port, or stop what uses it"
+        ) from error
+
+
+def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
+    """uvicorn on this application; TLS and client certificates where configured."""
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,  # we judge X-Forwarded-For ourselves, by trusted_proxies
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=10,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        ssl_ca_certs=settings.client_ca or None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
+    )
+    return Server(config)
+
+
+async def serve_http(
+    app: Litestar,
+    settings: ReceiveSettings,
+    stop: asyncio.Event,
+    started: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Serve until `stop` is set, then answer what is under way. `started` gets the base URL."""
+    raise_file_limit()
+    with listen(settings) as listening:
+        server = make_server(app, settings)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.01)
+        if not serving.done():
+            settle_memory()
+            started(base_url(listening, tls=bool(settings.tls_cert)))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        stopping.cancel()
+        await serving
+
+
+def base_url(listening: socket.socket, *, tls: bool) -> str:
+    """Where it answers, with the port it really got."""
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
+
+
+def settle_memory() -> None:
+    """What start-up made stays: full collections over it were the tail of the latency."""
+    gc.collect()
+    gc.freeze()
+
+
+def raise_file_limit() -> None:
+    """As many open connections as the system allows this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and SIGINT ask for a graceful stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
