@@ -195,6 +195,18 @@ REDELIVERIES = Table(
     ),
 )
 
+ACKNOWLEDGEMENTS = Table(
+    "acknowledgements",
+    "How long the accepted deliveries of one source waited for their answer, within a second.",
+    (
+        Column("id", ID, "", "the second; time-ordered"),
+        SOURCE,
+        Column("window_at", MOMENT, "UTC", "when these were counted"),
+        Column("ack_ms", "DOUBLE[]", "ms", "one for each delivery, request headers to answer"),
+        LANDED,
+    ),
+)
+
 LANDINGS = Table(
     "landings",
     "How far the landing of one store has come; the lander's own book-keeping.",
@@ -206,7 +218,16 @@ LANDINGS = Table(
     ),
 )
 
-FACTS = (EVENTS, REDELIVERIES, REFUSALS, ATTEMPTS, ENRICHMENTS, ACTIONS, LABELS)
+FACTS = (
+    EVENTS,
+    REDELIVERIES,
+    ACKNOWLEDGEMENTS,
+    REFUSALS,
+    ATTEMPTS,
+    ENRICHMENTS,
+    ACTIONS,
+    LABELS,
+)
 TABLES = (*FACTS, LANDINGS)
 
 

@@ -30,7 +30,9 @@ class History:
         self.connection = connection
         self.place = place
 
-    def sql(self, query: str, values: Sequence[Any] | Mapping[str, Any] | None = None) -> pl.DataFrame:
+    def sql(
+        self, query: str, values: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> pl.DataFrame:
         """The rows of a query as a Polars frame; `values` fill its ? or $name marks."""
         try:
             return self.connection.execute(query, values).pl()

@@ -203,9 +203,7 @@ class Lander:
         """The next page of a table, its last id, and whether it is the last page."""
         assert cursor.until is not None
         limit = min(self._page_rows.get(table.name, FIRST_PAGE_ROWS), room)
-        rows = news(
-            connection, table.name, cursor.since, cursor.until, cursor.after_id, limit
-        )
+        rows = news(connection, table.name, cursor.since, cursor.until, cursor.after_id, limit)
         if not rows:
             return None, 0, True
         page = to_arrow(table, rows, self._clock(), connection)

@@ -20,6 +20,7 @@ ARROW: dict[str, pa.DataType] = {
     "BOOLEAN": pa.bool_(),
     "VARCHAR": pa.string(),
     "VARCHAR[]": pa.list_(pa.string()),
+    "DOUBLE[]": pa.list_(pa.float64()),
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
 }
 DELIVERIES = text(
@@ -65,6 +66,8 @@ def _array(values: Sequence[Any], kind: str) -> pa.Array:
         return pa.array([None if value is None else bool(value) for value in values], pa.bool_())
     if kind == "VARCHAR[]":
         return pa.array([_words(value) for value in values], ARROW[kind])
+    if kind == "DOUBLE[]":
+        return pa.array([msgspec.json.decode(value) for value in values], ARROW[kind])
     return pa.array(values, ARROW[kind])
 
 

@@ -1,0 +1,65 @@
+"""What went wrong: attempts that failed, events that gave up, actions that did not happen."""
+
+from typing import Unpack
+
+import polars as pl
+
+from analytics.history import History
+from analytics.scope import Scope, within
+
+
+def failures(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
+    """Failed attempts by source, provider and reason.
+
+    Out: source, provider, error_kind str; attempt_count i64 (failed attempts),
+    event_count i64 (events they belong to), recovered_count i64 (of those, enriched later),
+    dead_count i64 (of those, given up), example str (the newest error), last_at datetime[us, UTC].
+    """
+    return history.sql(
+        f"""
+WITH failed AS (
+    SELECT event_id, source, provider, coalesce(error_kind, '(none)') AS error_kind,
+           count(*) AS attempt_count, arg_max(error, id) AS example,
+           max(finished_at) AS last_at
+    FROM attempts WHERE outcome <> 'enriched' AND {within(history, scope)} GROUP BY ALL)
+SELECT f.source, f.provider, f.error_kind, sum(attempt_count)::BIGINT AS attempt_count,
+       count(*) AS event_count,
+       count(*) FILTER (f.event_id IN (SELECT event_id FROM current_enrichments)) AS recovered_count,
+       count(d.event_id) AS dead_count,
+       arg_max(f.example, f.last_at) AS example, max(f.last_at) AS last_at
+FROM failed f LEFT JOIN dead_events d USING (event_id)
+GROUP BY f.source, f.provider, f.error_kind ORDER BY attempt_count DESC, f.source, f.error_kind"""
+    )
+
+
+def dead(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
+    """Events that gave up and were not enriched since.
+
+    Out: event_id i64, source, event_type, title, error_kind str, attempt_count i64,
+    errors list[str] (of every attempt, in order), received_at, died_at datetime[us, UTC].
+    """
+    return history.sql(
+        f"""SELECT d.event_id, d.source, any_value(e.event_type) AS event_type,
+                   any_value(e.title) AS title, any_value(d.error_kind) AS error_kind,
+                   count(*) AS attempt_count, list(a.error ORDER BY a.id) AS errors,
+                   any_value(e.received_at) AS received_at, any_value(d.died_at) AS died_at
+        FROM dead_events d JOIN attempts a USING (event_id) LEFT JOIN events e ON e.id = d.event_id
+        WHERE {within(history, scope, table="d")}
+        GROUP BY d.event_id, d.source ORDER BY died_at DESC"""
+    )
+
+
+def actions(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
+    """Write-backs and notifications by what carried them out and how they ended.
+
+    Out: source, rule, adapter, outcome, error_kind str; action_count i64 (tries),
+    event_count i64, p50_ms, p99_ms f64 (ms).
+    """
+    return history.sql(
+        f"""SELECT source, rule, adapter, outcome, error_kind, count(*) AS action_count,
+                   count(DISTINCT event_id) AS event_count,
+                   quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), 0.5) AS p50_ms,
+                   quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), 0.99) AS p99_ms
+        FROM actions WHERE {within(history, scope)}
+        GROUP BY ALL ORDER BY action_count DESC"""
+    )

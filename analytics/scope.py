@@ -1,0 +1,78 @@
+"""Which part of the history a question is about: a span of arrival times, and sources.
+
+An id holds the millisecond at which its event arrived, so every table is cut by event id alone: no
+join, and DuckDB skips the files whose ids are outside.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TypedDict
+
+from analytics.history import History
+from analytics.views import EPOCH_MS, ID_SHIFT
+
+HOUR_MS = 3_600_000
+
+
+class Scope(TypedDict, total=False):
+    """What every function takes by name; nothing given means everything.
+
+    since:  events that arrived at or after it; a timedelta counts back from the newest event
+    until:  events that arrived before it
+    source: one source, or several
+    """
+
+    since: datetime | timedelta | None
+    until: datetime | None
+    source: str | Iterable[str] | None
+
+
+def within(history: History, scope: Scope, id_column: str = "event_id", table: str = "") -> str:
+    """An SQL condition for rows within the scope; `true` for an empty one."""
+    dot = f"{table}." if table else ""
+    parts = []
+    since, until, source = scope.get("since"), scope.get("until"), scope.get("source")
+    if isinstance(since, timedelta):
+        newest = newest_at(history)
+        since = None if newest is None else newest - since
+    if since is not None:
+        parts.append(f"{dot}{id_column} >= {first_id(since)}")
+    if until is not None:
+        parts.append(f"{dot}{id_column} < {first_id(until)}")
+    if source is not None:
+        names = [source] if isinstance(source, str) else list(source)
+        parts.append(f"{dot}source IN ({', '.join(map(quoted, names)) or 'NULL'})")
+    return " AND ".join(parts) or "true"
+
+
+def newest_at(history: History) -> datetime | None:
+    """When the newest event arrived, to the millisecond; None in an empty history."""
+    newest = history.sql("SELECT max(id) AS id FROM events").item()
+    return None if newest is None else arrived_at(newest)
+
+
+def first_id(moment: datetime) -> int:
+    """The smallest id that an event arriving at `moment` can have."""
+    milliseconds = int(moment.astimezone(UTC).timestamp() * 1000)
+    return max(0, milliseconds - EPOCH_MS) << ID_SHIFT
+
+
+def arrived_at(event_id: int) -> datetime:
+    """When the event with this id arrived, to the millisecond."""
+    return datetime.fromtimestamp(((event_id >> ID_SHIFT) + EPOCH_MS) / 1000, UTC)
+
+
+def bucket(every: timedelta, id_column: str = "event_id") -> str:
+    """SQL: the start of the span of `every` in which the event arrived, as milliseconds."""
+    span = int(every / timedelta(milliseconds=1))
+    return f"((({id_column} >> {ID_SHIFT}) + {EPOCH_MS}) // {span}) * {span}"
+
+
+def moment(milliseconds: str) -> str:
+    """SQL: milliseconds since 1970 as a TIMESTAMPTZ."""
+    return f"make_timestamptz(CAST(({milliseconds}) * 1000 AS BIGINT))"
+
+
+def quoted(text: str) -> str:
+    """An SQL string."""
+    return "'" + text.replace("'", "''") + "'"
