@@ -5,31 +5,28 @@ one context, the place is a value: the context becomes a *pattern*, and later li
 share the print of the first line that did. Lines seen before keep the print they had, so a print
 never changes and any prefix of a log gives the same prints.
 
-How many words are enough depends on what they look like (see `words`): 5 identifiers, 6 names
-after a word or sign that announces one, 12 plain words. Fewer (3 or 4) when every one of them is
-known as a value from other patterns. Measured on public system logs: at 4 for all, states such as
-"started" and "paused" were merged; at these figures, nothing was that should not be.
+How many words are enough depends on what speaks for a value (see `words`): 3 people's names, 5
+identifiers, 6 other names, 12 plain words; one or more fewer when every one of them is known as a
+value from other patterns. Splitting one error costs one more enrichment, merging two gives one of
+them a wrong one, so the figures lean far to the safe side: on sixteen public system logs nothing
+was merged, while 4 for all merged states such as "started" and "paused".
 """
 
-from base64 import b32encode
+from base64 import b32encode, b64encode
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from enrich.fingerprint.words import Candidate, candidates, is_identifier
+from enrich.fingerprint.words import VALUE, Candidate, Kind, candidates, is_identifier
 
 STATE_VERSION: Final = 1
-VALUE: Final = "<*>"
-
 _LONGEST_LINE: Final = 1024
 _DEEPEST: Final = 3
 _ENOUGH_IDENTIFIERS: Final = 5
-_ENOUGH_NAMES: Final = 6
-_ENOUGH_WORDS: Final = 12
-_ENOUGH_KNOWN_NAMES: Final = 3
-_ENOUGH_KNOWN_WORDS: Final = 4
+_ENOUGH: Final = {Kind.PERSON: 3, Kind.NAME: 6, Kind.PLAIN: 12}
+_ENOUGH_KNOWN: Final = {Kind.PERSON: 2, Kind.NAME: 3, Kind.PLAIN: 4}
 _VALUES_KEPT: Final = 64
 
 
@@ -43,19 +40,24 @@ class Limits(NamedTuple):
 
 @dataclass(slots=True)
 class Context:
-    """A place not yet known to vary: the print of its first line, and the words seen there."""
+    """A place not yet known to vary: the print of its first line, and the marks of its words."""
 
     print: str
-    words: dict[str, None] = field(default_factory=dict)
+    marks: dict[str, None] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Pattern:
-    """A place known to vary: the text with `<*>` in it, the print its lines share, some values."""
+    """A place known to vary: the print its lines share, the text with `<*>` in it, value marks."""
 
     print: str
     text: str
-    values: dict[str, None]
+    marks: dict[str, None]
+
+    @property
+    def value_count(self) -> int:
+        """Different values seen, counted up to 64."""
+        return len(self.marks)
 
 
 class Learned(NamedTuple):
@@ -118,11 +120,14 @@ class Learner:
             pattern = self._patterns.get(key)
             if pattern is not None:
                 self._patterns.move_to_end(key)
-                self._keep_value(pattern, place.word)
+                if place.kind is not Kind.NUMBER:
+                    self._keep_value(pattern, _mark(place.word))
                 return self._general(pattern, depth)
         for key, place in places:
+            if place.kind is Kind.NUMBER:
+                continue
             context = self._add_word(key, place, line.print)
-            if self._is_value(context.words, place):
+            if _is_value(context.marks, self._known, place.kind):
                 return self._general(self._add_pattern(key, context, line.text, place), depth)
         return line
 
@@ -139,43 +144,34 @@ class Learner:
                 self._contexts.popitem(last=False)
         else:
             self._contexts.move_to_end(key)
-        context.words[place.word] = None
+        context.marks[_mark(place.word)] = None
         return context
-
-    def _is_value(self, words: Collection[str], place: Candidate) -> bool:
-        if all(word in self._known for word in words) and len(words) >= (
-            _ENOUGH_KNOWN_NAMES if place.introduced else _ENOUGH_KNOWN_WORDS
-        ):
-            return True
-        if all(is_identifier(word) for word in words):
-            return len(words) >= _ENOUGH_IDENTIFIERS
-        return len(words) >= (_ENOUGH_NAMES if place.introduced else _ENOUGH_WORDS)
 
     def _add_pattern(self, key: str, context: Context, text: str, place: Candidate) -> Pattern:
         del self._contexts[key]
         general = text[: place.start] + VALUE + text[place.end :]
-        pattern = self._patterns[key] = Pattern(context.print, general, dict(context.words))
-        self._known.update(tuple(pattern.values))
+        pattern = self._patterns[key] = Pattern(context.print, general, dict(context.marks))
+        self._known.update(tuple(pattern.marks))
         if len(self._patterns) > self._limits.patterns:
             self._drop_pattern(next(iter(self._patterns)))
         return pattern
 
-    def _keep_value(self, pattern: Pattern, word: str) -> None:
-        if word not in pattern.values and len(pattern.values) < _VALUES_KEPT:
-            pattern.values[word] = None
-            self._known[word] += 1
+    def _keep_value(self, pattern: Pattern, mark: str) -> None:
+        if mark not in pattern.marks and len(pattern.marks) < _VALUES_KEPT:
+            pattern.marks[mark] = None
+            self._known[mark] += 1
 
     def _drop_pattern(self, key: str) -> None:
-        self._known.subtract(tuple(self._patterns.pop(key).values))
+        self._known.subtract(tuple(self._patterns.pop(key).marks))
         self._known = +self._known
 
     def to_state(self) -> dict[str, Any]:
-        """Everything learned as plain JSON values, at most a few megabytes."""
+        """Everything learned as plain JSON values, usually under 100 kB."""
         return {
             "version": STATE_VERSION,
             "lines": [[key, *(line or ())] for key, line in self._lines.items()],
-            "contexts": [[key, c.print, *c.words] for key, c in self._contexts.items()],
-            "patterns": [[key, p.print, p.text, *p.values] for key, p in self._patterns.items()],
+            "contexts": [[key, c.print, *c.marks] for key, c in self._contexts.items()],
+            "patterns": [[key, p.print, p.text, *p.marks] for key, p in self._patterns.items()],
         }
 
     @classmethod
@@ -202,11 +198,11 @@ class Learner:
     def _load(self, state: Mapping[str, Any]) -> None:
         for key, *line in state["lines"]:
             self._lines[key] = Learned(*line) if line else None
-        for key, print_, *words in state["contexts"]:
-            self._contexts[key] = Context(print_, dict.fromkeys(words))
-        for key, print_, text, *values in state["patterns"]:
-            self._patterns[key] = Pattern(print_, text, dict.fromkeys(values))
-            self._known.update(tuple(self._patterns[key].values))
+        for key, print_, *marks in state["contexts"]:
+            self._contexts[key] = Context(print_, dict.fromkeys(marks))
+        for key, print_, text, *marks in state["patterns"]:
+            self._patterns[key] = Pattern(print_, text, dict.fromkeys(marks))
+            self._known.update(tuple(self._patterns[key].marks))
 
 
 class FingerprintStateError(ValueError):
@@ -220,6 +216,24 @@ def print_of(masked: str) -> str:
 
 
 def _context_key(text: str, place: Candidate) -> str:
-    around = f"{text[: place.start]}\0{text[place.end :]}"
-    digest = blake2b(around.encode("utf-8", "surrogatepass"), digest_size=10)
-    return b32encode(digest.digest()).decode("ascii").lower()
+    return _short(f"{text[: place.start]}\0{text[place.end :]}")
+
+
+def _mark(word: str) -> str:
+    """Stands for a word in the state, which so holds no names: its kind and 72 bits of a hash."""
+    return ("i" if is_identifier(word) else "w") + _short(word)
+
+
+def _short(text: str) -> str:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=9).digest()
+    return b64encode(digest).decode("ascii")
+
+
+def _is_value(marks: Collection[str], known: Mapping[str, int], kind: Kind) -> bool:
+    """Whether these words at one place prove that it is a value."""
+    if all(mark in known for mark in marks):
+        return len(marks) >= _ENOUGH_KNOWN[kind]
+    enough = _ENOUGH[kind]
+    if all(mark[0] == "i" for mark in marks):
+        enough = min(enough, _ENOUGH_IDENTIFIERS)
+    return len(marks) >= enough

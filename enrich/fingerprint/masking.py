@@ -37,7 +37,7 @@ _WORDED_DATE = re.compile(
 )
 _HAS_MONTH = re.compile(rf"\b(?:{_MONTHS})", re.IGNORECASE)
 
-_RUN = re.compile(r"""[^\s"'()\[\]{}<>,;=|]+""")
+_RUN = re.compile(r"""(?:[^\s"'()\[\]{}<>,;=|]|<(?:n|host|path|url|email)>)+""")
 _NEEDS_A_LOOK = re.compile(r"[0-9/\\@]|[a-z]\.[a-z]|[a-fA-F]{8}")
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://\S*")
@@ -80,9 +80,10 @@ _ATOMS = re.compile(
     | (?P<colons>(?<![0-9A-Za-z:])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,64}+
               (?:%[A-Za-z0-9]{1,16})?(?![0-9A-Za-z]))
     | (?P<dashes>(?<![0-9A-Za-z-])(?:[0-9a-fA-F]{2}-){5}[0-9a-fA-F]{2}(?![0-9A-Za-z-]))
-    | (?P<path>(?<![A-Za-z0-9_.\-/])/[A-Za-z0-9_.~-]+/\S*)
+    | (?P<path>(?<![A-Za-z0-9_.\-/>])/[A-Za-z0-9_.~-]+/\S*)
     | (?P<keep>(?i:ipv[46])(?![0-9A-Za-z]))
-    | (?P<segment>[A-Za-z]*[0-9][A-Za-z0-9]*|[a-fA-F]{8,}(?![A-Za-z]))
+    | (?P<segment>(?:(?<![A-Za-z0-9])[A-Za-z]*+)?[0-9][A-Za-z0-9]*+
+                   |(?<![A-Za-z0-9])[a-fA-F]{8,}+(?![A-Za-z0-9]))
     """,
     re.VERBOSE,
 )
@@ -96,7 +97,7 @@ _UNIT = (
 _NUMBER_WITH_UNIT = re.compile(rf"(?:0|[1-9])[0-9]*{_UNIT}")
 _JOINED = re.compile(r"[+-]?<n>(?:[-+_.:,/#~^*x]{1,3}<n>)+")
 _SIGNED = re.compile(r"(?<![A-Za-z0-9>])[+-]<n>")
-_SPACED_UNIT = re.compile(rf"<n> {_UNIT}(?![A-Za-z0-9_/])")
+_SPACED_UNIT = re.compile(rf"<n>(?: {_UNIT})+(?![A-Za-z0-9_/])")
 _LIST = re.compile(r"(<n>|<host>|<path>)(?:(?:, ?|; ?| )\1)+(?![A-Za-z0-9_])")
 _SPACES = re.compile(r"\s+")
 
@@ -134,11 +135,15 @@ def mask_run(run: str) -> str:
     for pattern, placeholder in _WHOLE:
         if pattern.fullmatch(body):
             return placeholder + tail
-    body = _ATOMS.sub(_mask_atom, body)
-    if "<n>" in body:
-        body = _JOINED.sub("<n>", body)
-        body = _SIGNED.sub("<n>", body)
-    return body + tail
+    return mask_atoms(body) + tail
+
+
+def mask_atoms(text: str) -> str:
+    """Numbers, ids and addresses inside a word masked; names and paths stay as they are."""
+    text = _ATOMS.sub(_mask_atom, text)
+    if "<n>" in text:
+        text = _SIGNED.sub("<n>", _JOINED.sub("<n>", text))
+    return text
 
 
 # Words repeat from line to line, so most runs are found here; it changes speed, never a result.

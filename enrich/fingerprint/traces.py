@@ -7,11 +7,12 @@ change from build to build, the way through the code does not.
 import re
 from typing import Final, NamedTuple
 
+from enrich.fingerprint.masking import mask_atoms
+
 _LONGEST_HEAD: Final = 16_384
 _LONGEST_TAIL: Final = 4_096
 _MOST_FRAMES: Final = 50
 _LONGEST_FRAME: Final = 300
-_FEWEST_FRAMES: Final = 1
 
 _FRAMES = tuple(
     re.compile(pattern)
@@ -29,17 +30,17 @@ _FRAMES = tuple(
         # gdb:   #3  0x00007f in add (x=1) at cart.c:12
         r"#\d+ +(?:0x[0-9a-fA-F]+ in )?(?P<function>[^\s(]{1,200}) ?\(.{0,250}",
         # Rust:   3: shop::cart::add
-        r"\d+: +(?:0x[0-9a-fA-F]+ - )?(?P<function>[\w:<>$]{3,200})",
+        r"\d+: +(?:0x[0-9a-fA-F]+ - )?(?P<function>[\w<>$]{0,100}::[\w:<>{}$#]{1,200})",
         # Ruby:   from /app/cart.rb:12:in 'add'
         r"(?:from )?(?P<file>\S{1,250}?\.rb):\d+:in [`'](?P<function>[^']{1,120})'",
         # Go:   main.add(0xc000012, 0x1)
-        r"(?:created by )?(?P<function>[\w./]{1,150}\.[\w.*()]{1,100})\((?:0x[0-9a-f]+|[{.,} ])*\)",
+        r"(?:created by )?(?P<function>[\w./*()]{3,250})\((?:0x[0-9a-f]++\??|[{.,} ])*+\)",
     )
 )
 _SKIPPED = re.compile(
     r"Traceback \(most recent call last\):|\.\.\. \d+ (?:more|common frames omitted)"
     r"|goroutine \d+ \[.{0,60}\]:|stack backtrace:|Stack trace:|\S{1,250}:\d+ \+0x[0-9a-f]+"
-    r"|at \S{1,250}:\d+(?::\d+)?|\{main\}|#\d+ \{main\}|[~^]+|\[Previous line repeated .{0,40}"
+    r"|at \S{1,250}\.rs:\d+(?::\d+)?|#\d+ \{main\}|[~^ ]+|\[Previous line repeated .{0,40}"
     r"|During handling of the above exception, another exception occurred:"
     r"|The above exception was the direct cause of the following exception:"
 )
@@ -47,7 +48,6 @@ _TITLE = re.compile(
     r"(?:Caused by: |Suppressed: |Exception in thread |panic: |Uncaught |Unhandled )"
     r"|[\w.$\\]{0,150}(?:Error|Exception|Warning|Exit|Interrupt|Failure|Fault)\b"
 )
-_VOLATILE = re.compile(r"0[xX][0-9a-fA-F]+|@[0-9a-f]+|\d+")
 
 
 class Trace(NamedTuple):
@@ -75,9 +75,9 @@ def split_trace(message: str) -> Trace | None:
             code_follows = line.startswith("File ")
         elif code_follows and raw[:1].isspace():
             code_follows = False
-        elif not frames or _TITLE.match(line):
+        elif not frames or not raw[:1].isspace() or _TITLE.match(line):
             titles.append(line)
-    if len(frames) < _FEWEST_FRAMES:
+    if not frames:
         return None
     return Trace("\n".join(titles), tuple(frames[:_MOST_FRAMES]))
 
@@ -89,6 +89,6 @@ def _frame(line: str) -> str | None:
             continue
         parts = match.groupdict()
         file = re.split(r"[/\\]", parts.get("file") or "")[-1].partition(":")[0]
-        function = _VOLATILE.sub("<n>", parts.get("function") or "")
-        return f"at {function} {_VOLATILE.sub('<n>', file)}".rstrip()
+        function = mask_atoms(parts.get("function") or "")
+        return " ".join(part for part in ("at", function, mask_atoms(file)) if part)
     return None

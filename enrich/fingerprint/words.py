@@ -9,9 +9,12 @@ English and the habits of log writers, not the vocabulary of any one system:
 """
 
 import re
+from enum import Enum
 from typing import Final, NamedTuple
 
 LONGEST_WORD: Final = 100
+VALUE: Final = "<*>"
+"""What stands in a text for a value that was learned."""
 _MOST_WORDS: Final = 40
 _LEAST_CONTEXT: Final = 3
 _LEAST_CONTEXT_OF_FIRST: Final = 5
@@ -25,10 +28,10 @@ _ERROR_NAME = re.compile(
     re.IGNORECASE,
 )
 
+_PEOPLE: Final = frozenset(("user", "username", "login", "account", "owner", "customer"))
 _INTRODUCER_TEXT = """
-user users username login logname account owner group role name named called host hostname
-server node domain client customer tenant device service module package program process
-daemon driver table database topic queue bucket key
+users logname group role name named called host hostname server node domain client tenant
+device service module package program process daemon driver table database topic queue bucket key
 """
 _CLOSED_TEXT = """
 a an the and or nor but not no yes of in on off to from by at for with without into onto over
@@ -51,14 +54,22 @@ _INTRODUCERS: Final = frozenset(_INTRODUCER_TEXT.split())
 _CLOSED: Final = frozenset(_CLOSED_TEXT.split())
 
 
+class Kind(Enum):
+    """What speaks for a place being a value, the strongest first."""
+
+    NUMBER = "a placeholder stands there: it can fill a known place, and proves nothing"
+    PERSON = "announced as a person: `user alice`"
+    NAME = "announced by another noun, by `=` or by quotes"
+    PLAIN = "a word among words"
+
+
 class Candidate(NamedTuple):
     """A word that may be a value: where it stands, and how many values prove that it is one."""
 
     start: int
     end: int
     word: str
-    introduced: bool
-    identifier: bool
+    kind: Kind
 
 
 def candidates(masked: str) -> list[Candidate]:
@@ -72,14 +83,15 @@ def candidates(masked: str) -> list[Candidate]:
     found = []
     for index, (start, end) in enumerate(spans):
         word = words[index]
-        if not lettered[index] or not may_vary(word):
+        here = around + (not lettered[index])
+        if here < (_LEAST_CONTEXT if index else _LEAST_CONTEXT_OF_FIRST):
             continue
-        introduced = _is_introduced(masked, start, words[index - 1] if index else "")
-        identifier = is_identifier(word)
-        if around < (_LEAST_CONTEXT if index else _LEAST_CONTEXT_OF_FIRST):
-            continue
-        if index or identifier:
-            found.append(Candidate(start, end, word, introduced, identifier))
+        if not lettered[index]:
+            if _PLACEHOLDER.match(word) and word != VALUE:
+                found.append(Candidate(start, end, word, Kind.NUMBER))
+        elif may_vary(word) and (index or is_identifier(word)):
+            kind = _kind(masked, start, words[index - 1] if index else "")
+            found.append(Candidate(start, end, word, kind))
     return found
 
 
@@ -96,7 +108,10 @@ def is_identifier(word: str) -> bool:
     return word[0] not in "\"'`" and not word.replace("-", "").rstrip(".!?").isalpha()
 
 
-def _is_introduced(masked: str, start: int, before: str) -> bool:
+def _kind(masked: str, start: int, before: str) -> Kind:
     if masked[start] in "\"'`" or (start and masked[start - 1] in "\"'`=@"):
-        return True
-    return before.lower() in _INTRODUCERS
+        return Kind.NAME
+    noun = before.lower()
+    if noun in _PEOPLE and masked[start - 1] == " ":
+        return Kind.PERSON
+    return Kind.NAME if noun in _INTRODUCERS or noun in _PEOPLE else Kind.PLAIN
