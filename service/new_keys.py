@@ -2,21 +2,21 @@
 
 import base64
 import secrets
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from service.preset import Preset
+from service.verification.known import NOTHING_KNOWN, KnownKeys
 
 
 class Keys(NamedTuple):
     """`receiver` is what a source configures, `sender` what `sign` takes.
 
-    `known` holds what a receiver would otherwise fetch (`jwk`, `certificate_pem`), as arguments of
-    `compile_verifier`.
+    `known` holds what a receiver would otherwise fetch.
     """
 
     receiver: str
     sender: str
-    known: dict[str, Any]
+    known: KnownKeys = NOTHING_KNOWN
 
 
 def new_keys(preset: Preset) -> Keys:
@@ -26,7 +26,7 @@ def new_keys(preset: Preset) -> Keys:
         return _ed25519_keys(record.key)
     if record.alg == "ecdsa-sha256":
         private, public = _elliptic_pair()
-        return Keys(base64.b64encode(public).decode(), private, {})
+        return Keys(base64.b64encode(public).decode(), private)
     if record.alg == "basic":
         return _shared(f"hooksift:{secrets.token_urlsafe(24)}")
     if record.key.startswith("base64"):
@@ -36,7 +36,7 @@ def new_keys(preset: Preset) -> Keys:
 
 
 def _shared(secret: str) -> Keys:
-    return Keys(secret, secret, {})
+    return Keys(secret, secret)
 
 
 def _ed25519_keys(form: str) -> Keys:
@@ -47,8 +47,8 @@ def _ed25519_keys(form: str) -> Keys:
     if form.startswith("base64"):
         prefix = form.partition(":")[2]
         receiver = prefix + base64.b64encode(public).decode()
-        return Keys(receiver, "whsk_" + base64.b64encode(seed).decode(), {})
-    return Keys(public.hex(), seed.hex(), {})
+        return Keys(receiver, "whsk_" + base64.b64encode(seed).decode())
+    return Keys(public.hex(), seed.hex())
 
 
 def _elliptic_pair() -> tuple[str, bytes]:

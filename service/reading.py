@@ -19,6 +19,7 @@ from service.handshake import Handshaker
 from service.parse import MAX_UNPACKED_BYTES, parse
 from service.preset import Preset, PresetError
 from service.request import Payload, Request
+from service.verification.known import NOTHING_KNOWN, KnownKeys
 from service.verify import compile_verifier
 
 
@@ -45,9 +46,12 @@ class Reader:
         tolerance_seconds: float | None = None,
         verify_token: str | None = None,
         max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
+        known: KnownKeys = NOTHING_KNOWN,
     ) -> None:
         self.preset = preset
-        self.verify = compile_verifier(preset, secrets, tolerance_seconds=tolerance_seconds).verify
+        self.verify = compile_verifier(
+            preset, secrets, tolerance_seconds=tolerance_seconds, known=known
+        ).verify
         extractor = compile_extractor(preset)
         self.delivery_key = extractor.delivery_key
         self.events = extractor.events
@@ -78,8 +82,12 @@ def compile_reader(
     tolerance_seconds: float | None = None,
     verify_token: str | None = None,
     max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
+    known: KnownKeys = NOTHING_KNOWN,
 ) -> Reader:
-    """The reader of one source. Raises `PresetError` that says what is wrong with the preset."""
+    """The reader of one source. Raises `PresetError` that says what is wrong with the preset.
+
+    `known` holds what a receiver would otherwise fetch or must be told: see `KnownKeys`.
+    """
     try:
         return Reader(
             preset,
@@ -87,6 +95,7 @@ def compile_reader(
             tolerance_seconds=tolerance_seconds,
             verify_token=verify_token,
             max_unpacked_bytes=max_unpacked_bytes,
+            known=known,
         )
     except (ExpressionError, ValueError) as error:
         if isinstance(error, PresetError):

@@ -13,6 +13,7 @@ from service.extract import compile_extractor
 from service.parse import parse
 from service.preset import Preset, PresetError, load_preset
 from service.request import IntakeError, Payload, Request, Unparsable
+from service.verification.known import KnownKeys
 from service.verify import compile_verifier
 
 Judgement = dict[str, Any]
@@ -44,7 +45,7 @@ def judge(
     """The same for a request that is already one."""
     event_id, event_type = claimed_identity(preset, request)
     try:
-        verifier = compile_verifier(preset, secrets, **_fetched(vector.get("extra") or {}))
+        verifier = compile_verifier(preset, secrets, known=_known(vector.get("extra") or {}))
         verifier.verify(request, now)
     except PresetError as error:
         return _judgement(vector, "bad_secret", str(error), event_id, event_type)
@@ -78,10 +79,13 @@ def claimed_identity(preset: Preset, request: Request) -> tuple[str | None, str 
     return extractor.delivery_key(request, payload), item.event_type
 
 
-def _fetched(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """What the vector says a receiver would fetch or configure, as arguments of a verifier."""
-    names = {"cert_pem": "certificate_pem", "jwk": "jwk", "audience": "audience"}
-    return {names[key]: value for key, value in extra.items() if key in names}
+def _known(extra: Mapping[str, Any]) -> KnownKeys:
+    """What the vector says a receiver would fetch, or be told."""
+    return KnownKeys(
+        jwk=extra.get("jwk"),
+        certificate_pem=extra.get("cert_pem"),
+        audience=extra.get("audience"),
+    )
 
 
 def _judgement(

@@ -15,7 +15,9 @@ from service.expressions import ExpressionError
 from service.preset import Preset, PresetError, with_authentication
 from service.request import IntakeError, KeyMissing, Payload, Refused, Request, Unparsable
 from service.verification.keys import SecretError
+from service.verification.known import NOTHING_KNOWN, KnownKeys
 from service.verification.signatures import SignatureVerifier, Verified
+from service.verification.specials import compile_special
 
 __all__ = [
     "IntakeError",
@@ -47,7 +49,11 @@ class Unsigned:
 
 
 def compile_verifier(
-    preset: Preset, secrets: Sequence[str], *, tolerance_seconds: float | None = None
+    preset: Preset,
+    secrets: Sequence[str],
+    *,
+    tolerance_seconds: float | None = None,
+    known: KnownKeys = NOTHING_KNOWN,
 ) -> Verifier:
     """The verifier of a preset under some secrets, of which any may match (rotation).
 
@@ -57,10 +63,13 @@ def compile_verifier(
         if not secrets:
             return Unsigned()
         preset = with_authentication(preset, "path")
-    if not secrets:
-        raise PresetError(f'preset {preset.name} needs a secret; set secrets = ["env:NAME"]')
     tolerance = preset.verify.tolerance_seconds if tolerance_seconds is None else tolerance_seconds
     try:
+        special = compile_special(preset, secrets, tolerance, known)
+        if special is not None:
+            return special
+        if not secrets:
+            raise SecretError('a secret is needed; set secrets = ["env:NAME"]')
         return SignatureVerifier(preset, secrets, tolerance)
-    except (ExpressionError, SecretError, KeyError) as error:
+    except (ExpressionError, SecretError) as error:
         raise PresetError(f"preset {preset.name}: {error}") from error
