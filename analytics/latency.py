@@ -47,7 +47,13 @@ def latency(history: History, *, by_source: bool = False, **scope: Unpack[Scope]
             USING (event_id)""",
         {"commit": "(epoch_us(recorded_at) - epoch_us(finished_at)) / 1000.0"},
     )
-    found = pl.concat(history.sql(query) for query in (queue_model, commit, whole))
+    ack = _stages(
+        key,
+        f"""FROM (SELECT source, unnest(ack_ms) AS ack_ms FROM acknowledgements
+                  WHERE {within(history, scope, "id")})""",
+        {"ack": "ack_ms"},
+    )
+    found = pl.concat(history.sql(query) for query in (ack, queue_model, commit, whole))
     order = pl.Enum(STAGES)
     return found.sort(*(["source"] if by_source else []), pl.col("stage").cast(order))
 

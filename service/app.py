@@ -4,6 +4,7 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -25,6 +26,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from service.acks import AckTimes, store_acks
 from service.endpoint import Endpoint
 from service.errors import StoreUnavailable
 from service.metrics import Metrics, QueueCollector
@@ -32,6 +34,7 @@ from service.receive import Receive, Receiver, Scope, Send
 from service.refusals import RefusalCounter, store_refusals
 from service.settings import ReceiveSettings
 from service.store import Store
+from service.tables import to_microseconds
 
 FLUSH_SECONDS = 1.0
 log = structlog.get_logger("hooksift.app")
@@ -46,7 +49,8 @@ def create_app(
 ) -> Litestar:
     """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
     refusals = RefusalCounter()
-    receiver = Receiver(endpoints, settings, store, metrics, refusals)
+    acks = AckTimes()
+    receiver = Receiver(endpoints, settings, store, metrics, refusals, acks)
     metrics.registry.register(QueueCollector(store))
 
     @asgi("/v1/webhooks", is_mount=True, copy_scope=False)
@@ -55,12 +59,12 @@ def create_app(
 
     @asynccontextmanager
     async def flushing(_: Litestar) -> AsyncIterator[None]:
-        task = asyncio.create_task(flush_forever(refusals, store))
+        task = asyncio.create_task(flush_forever(refusals, acks, store))
         try:
             yield
         finally:
             task.cancel()
-            await flush(refusals, store)
+            await flush(refusals, acks, store)
 
     app = Litestar(
         route_handlers=[webhooks, healthz, readyz, prometheus],
@@ -128,23 +132,25 @@ def probe(store: Store) -> None:
         connection.exec_driver_sql("SELECT 1 FROM store_facts").first()
 
 
-async def flush_forever(refusals: RefusalCounter, store: Store) -> None:
-    """Write the counted refusals each second."""
+async def flush_forever(refusals: RefusalCounter, acks: AckTimes, store: Store) -> None:
+    """Write what was counted each second."""
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
-        await flush(refusals, store)
+        await flush(refusals, acks, store)
 
 
-async def flush(refusals: RefusalCounter, store: Store) -> None:
-    """Write the counted refusals; keeps them for the next time when that fails."""
-    rows = refusals.drain()
-    if not rows:
-        return
+async def flush(refusals: RefusalCounter, acks: AckTimes, store: Store) -> None:
+    """Write counted refusals and ack times; refusals are kept for the next time if that fails."""
+    refused, times = refusals.drain(), acks.drain()
     try:
-        await store.write(store_refusals(store.new_ids), rows)
+        if refused:
+            await store.write(store_refusals(store.new_ids), refused)
+        if times:
+            window_at = to_microseconds(datetime.now(UTC))
+            await store.write(store_acks(store.new_ids, window_at), times)
     except StoreUnavailable as error:
-        refusals.give_back(rows)
-        log.warning("refusals_not_stored", reason=str(error))
+        refusals.give_back(refused)
+        log.warning("counts_not_stored", reason=str(error))
 
 
 def describe_receive(app: Litestar) -> None:

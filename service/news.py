@@ -7,7 +7,16 @@ from sqlalchemy import Connection, text
 
 from service.store.store import words_of
 
-FACTS = ("events", "redeliveries", "refusals", "attempts", "enrichments", "actions", "labels")
+FACTS = (
+    "events",
+    "redeliveries",
+    "acknowledgements",
+    "refusals",
+    "attempts",
+    "enrichments",
+    "actions",
+    "labels",
+)
 
 
 def mark(connection: Connection) -> str:

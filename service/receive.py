@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from service.acks import AckTimes
 from service.endpoint import Endpoint
 from service.errors import StoreUnavailable
 from service.handshake import Reply
@@ -69,6 +70,7 @@ class Receiver:
         store: Store,
         metrics: Metrics,
         refusals: RefusalCounter,
+        acks: AckTimes,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._endpoints = endpoints
@@ -77,6 +79,7 @@ class Receiver:
         self._store = store
         self._metrics = metrics
         self._refusals = refusals
+        self._acks = acks
         self._now = now
         per_second = settings.unverified_per_minute / 60
         self._strangers = RateLimit(per_second, settings.unverified_per_minute)
@@ -96,7 +99,9 @@ class Receiver:
             return
         await respond(send, answer)
         if endpoint is not None and answer.status < 300:
-            self._fast[source].ack_seconds(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._fast[source].ack_seconds(seconds)
+            self._acks.add(source, seconds)
 
     async def _answer(
         self,

@@ -204,6 +204,19 @@ class Refusal(SQLModel, table=True):
     tx: int = Field(sa_type=BigInteger)
 
 
+class Acknowledgement(SQLModel, table=True):
+    """How long the accepted deliveries of one source waited for their answer, within one second."""
+
+    __tablename__: ClassVar[str] = "acknowledgements"
+    __table_args__ = (Index("acknowledgements_tx", "tx"),)
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    source: str = Field(sa_type=Text)
+    window_at: datetime = Field(sa_type=Instant, description="when these were counted")
+    ack_ms: str = Field(sa_type=Text, description="JSON list: milliseconds of each delivery")
+    tx: int = Field(sa_type=BigInteger)
+
+
 class StoreFact(SQLModel, table=True):
     """What the store knows of itself: its identity, transaction number, next node, digest key."""
 

@@ -60,6 +60,16 @@ def upgrade() -> None:
     op.create_index("attempts_event", "attempts", ["event_id"], unique=False)
     op.create_index("attempts_tx", "attempts", ["tx"], unique=False)
     op.create_table(
+        "acknowledgements",
+        sa.Column("id", ROW_ID, autoincrement=False, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("window_at", sa.BigInteger(), nullable=False),
+        sa.Column("ack_ms", sa.Text(), nullable=False),
+        sa.Column("tx", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("acknowledgements_tx", "acknowledgements", ["tx"], unique=False)
+    op.create_table(
         "dead_letters",
         sa.Column("event_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
@@ -269,6 +279,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("acknowledgements_tx", table_name="acknowledgements")
+    op.drop_table("acknowledgements")
     op.drop_table("action_starts")
     op.drop_table("notification_groups")
     op.drop_table("own_tags")

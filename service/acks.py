@@ -1,0 +1,47 @@
+"""Acknowledgement times as data: gathered in memory, written each second."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from service.store.store import words_of
+
+MAX_TIMES = 50_000  # of one source between two flushes; beyond it none are kept
+COLUMNS = ("id", "source", "window_at", "ack_ms", "tx")
+
+
+class AckTimes:
+    """How long each accepted delivery waited, since the last flush."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = {}
+
+    def add(self, source: str, seconds: float) -> None:
+        """One more delivery."""
+        times = self._times.setdefault(source, [])
+        if len(times) < MAX_TIMES:
+            times.append(round(seconds * 1000, 3))
+
+    def drain(self) -> list[tuple[str, list[float]]]:
+        """What was gathered; gathering starts again."""
+        times, self._times = self._times, {}
+        return list(times.items())
+
+
+def store_acks(
+    new_ids: Callable[[int], int], window_at: int
+) -> Callable[[Connection, int, Sequence[Any]], list[None]]:
+    """The handler that writes drained times; `window_at` in microseconds since 1970."""
+
+    def handler(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[None]:
+        rows = [
+            (new_ids(1), source, window_at, msgspec.json.encode(times).decode(), tx)
+            for drained in payloads
+            for source, times in drained
+        ]
+        words_of(connection).insert_rows(connection, "acknowledgements", COLUMNS, rows)
+        return [None] * len(payloads)
+
+    return handler
