@@ -261,9 +261,11 @@ class Outbound:
             return TransientError(said, kind="rate_limited", retry_after_seconds=wait)
         if status in (409, 412):
             return ConflictError(said)
-        if status in (408, 425) or status >= 500:
+        if status in (408, 425, 503):
             wait = retry_after_seconds(reply.headers, self._now())
             return TransientError(said, retry_after_seconds=wait)
+        if status >= 500:
+            return DoubtError(said, kind="server_error")
         kinds = {401: "unauthorized", 403: "forbidden", 404: "not_found", 410: "not_found"}
         return PermanentError(said, kind=kinds.get(status, "rejected"))
 

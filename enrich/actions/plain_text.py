@@ -47,15 +47,20 @@ def plain_text(text: str, max_chars: int = MAX_CHARS) -> str:
     At most `max_chars` long; a cut ends in an ellipsis. Safe to apply twice.
     """
     # Cleaning costs a few passes over the text; nobody reads more than the limit anyway.
-    text = _visible(text[: max_chars * 4])
+    text = _visible(unicodedata.normalize("NFKC", text[: max_chars * 4]))
+    before = None
+    while text != before:  # taking one thing out may join the halves of another
+        before, text = text, _strip_once(text)
+    return shorten(_BLANK_LINES.sub("\n\n", _BLANKS.sub(" ", text)).strip(), max_chars)
+
+
+def _strip_once(text: str) -> str:
     text = _MARKDOWN_LINK.sub(_link_text, text)
     text = _CLASS_MENTION.sub("", text)
     text = _EMAIL.sub(ADDRESS, text)
     for pattern in (_SCHEME, _BARE_SCHEME, _WWW, _BARE_NAME, _BARE_ADDRESS):
         text = pattern.sub(LINK, text)
-    text = _MENTION.sub("", text)
-    text = _BLANK_LINES.sub("\n\n", _BLANKS.sub(" ", text)).strip()
-    return shorten(text, max_chars)
+    return _MENTION.sub("", text)
 
 
 def one_line(text: str, max_chars: int = 200) -> str:

@@ -1,6 +1,6 @@
 """Labels on Jira issues.
 
-`PUT /rest/api/3/issue/{issueIdOrKey}` with `{"update": {"labels": [{"add": "x"}, {"remove": "y"}]}}`
+`PUT /rest/api/3/issue/{key}` with `{"update": {"labels": [{"add": "x"}, {"remove": "y"}]}}`
 changes those named and no other; `fields.labels` would replace them all.
 
 https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/#api-rest-api-3-issue-issueidorkey-put
