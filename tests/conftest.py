@@ -1,8 +1,10 @@
 """Stores for the tests: SQLite in a folder, PostgreSQL from a wheel, each new and empty."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -59,3 +61,29 @@ def open_a_store(store_url: str) -> Iterator[Callable[[], Store]]:
 def store(open_a_store: Callable[[], Store]) -> Store:
     """An empty store, once for each database."""
     return open_a_store()
+
+
+ABSENT_SAMPLES = "samples beside the repository"  # the one reason for which a test may be skipped
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[pytest.TestReport]:
+    """Under `make test-all` a skipped test is a failed one."""
+    report: pytest.TestReport = yield
+    if report.skipped and os.environ.get("HOOKSIFT_TEST_NO_SKIP") and not hasattr(report, "wasxfail"):
+        if ABSENT_SAMPLES not in str(report.longrepr):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, which is a failure here: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how many tests were left out, and how to run them."""
+    left_out = len(terminalreporter.stats.get("deselected", []))
+    if left_out and config.option.markexpr == "not heavy":
+        terminalreporter.write_line(
+            f"{left_out} tests left out that need Node, Debian packages, root or over a minute:"
+            " make test-all"
+        )
