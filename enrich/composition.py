@@ -1,0 +1,107 @@
+"""Wiring of the enrich stage: settings and a store in, a worker out.
+
+The openai client is imported only when a model is configured.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from enrich.chain import Gate
+from enrich.enricher import Enricher, ExampleFinder
+from enrich.outcomes import ActionsFor, no_actions
+from enrich.plan import Plan, build_plan, redacts
+from enrich.settings import EnrichSettings, ModelSettings, TaxonomySettings, build_taxonomies
+from enrich.worker import Observer, Worker
+from service.secrets import resolve
+from service.store import Store
+
+if TYPE_CHECKING:
+    from enrich.openai_enricher import OpenAIEnricher
+
+
+@dataclass
+class Stage:
+    """A worker and what must be closed after it."""
+
+    worker: Worker
+    plan: Plan
+    models: "list[OpenAIEnricher]"
+
+    async def close(self) -> None:
+        """Close the models' connections."""
+        for model in self.models:
+            await model.close()
+
+
+def make_stage(
+    store: Store,
+    settings: EnrichSettings,
+    taxonomies: Mapping[str, TaxonomySettings],
+    source_taxonomies: Mapping[str, str],
+    *,
+    actions_for: ActionsFor = no_actions,
+    observer: Observer | None = None,
+) -> Stage:
+    """The enrich stage for these sources (name -> taxonomy's name).
+
+    Raises SettingsError for an unknown taxonomy or a secret that cannot be read.
+    """
+    plan, models = make_plan(settings, taxonomies, source_taxonomies)
+    worker = Worker(store, plan, actions_for=actions_for, observer=observer)
+    return Stage(worker, plan, models)
+
+
+def make_plan(
+    settings: EnrichSettings,
+    taxonomies: Mapping[str, TaxonomySettings],
+    source_taxonomies: Mapping[str, str],
+    *,
+    examples: ExampleFinder | None = None,
+) -> "tuple[Plan, list[OpenAIEnricher]]":
+    """The plan, and the models it made, which the caller closes."""
+    models: list[OpenAIEnricher] = []
+
+    def make_enricher(name: str, model: ModelSettings) -> Enricher:
+        made = make_model(name, model, settings, examples)
+        models.append(made)
+        return made
+
+    plan = build_plan(
+        settings,
+        build_taxonomies(dict(taxonomies)),
+        source_taxonomies,
+        make_enricher=make_enricher,
+        make_gate=make_gate,
+        examples=examples,
+    )
+    return plan, models
+
+
+def make_model(
+    name: str,
+    model: ModelSettings,
+    settings: EnrichSettings,
+    examples: ExampleFinder | None = None,
+    read_secret: Callable[[str], str] = resolve,
+) -> "OpenAIEnricher":
+    """The enricher of one [enrich.models.NAME]."""
+    from enrich.openai_enricher import OpenAIEnricher, make_client
+
+    key = read_secret(model.api_key) if model.api_key not in ("", "none") else ""
+    return OpenAIEnricher(
+        name,
+        model,
+        make_client(model, key),
+        examples=examples,
+        example_count=settings.example_count,
+        redacts=redacts(settings),
+        phone_region=settings.phone_region,
+    )
+
+
+def make_gate(_name: str, _model: ModelSettings) -> Gate:
+    """What paces and breaks the calls to one model."""
+    from enrich.chain import OpenGate
+
+    return OpenGate()

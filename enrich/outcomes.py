@@ -1,0 +1,277 @@
+"""From how asking ended to what will be written about it. Pure but for ids, clock and chance."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from enrich.budget import day_of, next_day
+from enrich.chain import Asked
+from enrich.enricher import Answer, Enricher, EventText
+from enrich.errors import EnrichError, Spent
+from enrich.loading import Known
+from enrich.plan import Plan, Profile
+from enrich.prints import Print
+from enrich.record import AttemptNote, Finding, Outcome, ReuseNote
+from service.queue import Claim, NewWork
+from service.tables import to_microseconds
+
+ActionsFor = Callable[[Any, Any], Sequence[NewWork]]
+"""Which actions an event (EventText) with this enrichment (FoundEnrichment) calls for."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundEnrichment:
+    """An enrichment on its way to the store, as rules see it."""
+
+    revision: int
+    candidate: bool
+    category: str
+    severity: str
+    sentiment: str
+    language: str
+    tags: tuple[str, ...]
+    summary: str
+    confidence: float
+    suspicious: bool
+    degraded: bool
+    fingerprint: str | None
+    recorded_at: datetime
+
+
+def found_enrichment(event: EventText, finding: Finding, now: datetime) -> FoundEnrichment:
+    """What rules may know of a finding."""
+    verdict = finding.answer.verdict
+    return FoundEnrichment(
+        (event.last_revision or 0) + 1,
+        finding.candidate,
+        verdict.category,
+        verdict.severity,
+        verdict.sentiment,
+        verdict.language,
+        verdict.tags,
+        verdict.summary,
+        verdict.confidence,
+        verdict.suspicious,
+        finding.answer.degraded,
+        finding.fingerprint,
+        now,
+    )
+
+
+def no_actions(_event: EventText, _enrichment: FoundEnrichment) -> Sequence[NewWork]:
+    """Nothing is to be done about anything."""
+    return ()
+
+
+@dataclass(slots=True)
+class Case:
+    """One claim with all that is known of its event. `event` is None where it was erased."""
+
+    claim: Claim
+    claimed_at: datetime
+    profile: Profile
+    event: EventText | None
+    print: Print | None = None
+    digest: bytes | None = None
+
+
+class OutcomeMaker:
+    """Makes outcomes. `now` is aware UTC time, `chance` between 0 and 1."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        new_ids: Callable[[int], int],
+        now: Callable[[], datetime],
+        chance: Callable[[], float],
+        actions_for: ActionsFor = no_actions,
+    ) -> None:
+        self._plan = plan
+        self._schedule = plan.schedule
+        self._new_ids = new_ids
+        self._now = now
+        self._chance = chance
+        self._actions_for = actions_for
+
+    def gone(self, case: Case) -> Outcome:
+        """The event was erased: nothing is left to do."""
+        return self._outcome(case, self._now(), [])
+
+    def worn_out(self, case: Case) -> Outcome:
+        """The event was claimed too often without any outcome: it takes its workers with it."""
+        outcome = self._outcome(case, self._now(), [])
+        tries = case.claim.tries - 1
+        limit = self._schedule.max_tries
+        outcome.dead_reason = f"no_outcome: {tries} claims ended without a word; limit is {limit}"
+        return outcome
+
+    def put_off(self, case: Case) -> Outcome:
+        """The source's budget is used up: nothing until the next day; the claim is not counted."""
+        now = self._now()
+        outcome = self._outcome(case, now, [])
+        outcome.put_off_until = self._tomorrow(now)
+        return outcome
+
+    def copied(self, case: Case, known: Known, latency_ms: float) -> Outcome:
+        """An earlier event's enrichment stands for this one too."""
+        answer = Answer(
+            known.verdict,
+            known.provider,
+            known.model,
+            known.prompt_version,
+            Spent(),
+            latency_ms,
+        )
+        now = self._now()
+        outcome = self._outcome(case, now, [self._success(answer, now)])
+        self._find(case, outcome, answer, now, copied_from=known.enrichment_id)
+        return outcome
+
+    def asked(self, case: Case, asked: Asked, *, over_budget: bool = False) -> Outcome:
+        """How asking the enrichers ended."""
+        now = self._now()
+        notes = self._failures(asked, now)
+        outcome = self._outcome(case, now, notes)
+        if asked.answer is None:
+            assert asked.error is not None
+            self._give_up_or_retry(outcome, asked.error, now)
+            return outcome
+        notes.append(self._success(asked.answer, now))
+        self._find(case, outcome, asked.answer, now)
+        if asked.answer.degraded:
+            outcome.retry_at = self._retry_degraded(case.claim, asked.error, now, over_budget)
+        return outcome
+
+    def unrecordable(self, outcome: Outcome, error: Exception) -> Outcome:
+        """The store refused what was to be written: an attempt without words of the event."""
+        now = self._now()
+        kind = type(error).__name__
+        wrote = outcome.attempts[0] if outcome.attempts else None
+        note = AttemptNote(
+            self._new_ids(1),
+            "dead",
+            "unrecordable",
+            f"the store refused the result: {kind}",
+            to_microseconds(now),
+            0.0,
+            wrote.provider if wrote else "",
+            wrote.model if wrote else "",
+            wrote.prompt_version if wrote else "",
+            sum((attempt.spent for attempt in outcome.attempts), Spent()),
+        )
+        return replace(
+            outcome,
+            attempts=[note],
+            finding=None,
+            retry_at=None,
+            dead_reason=f"unrecordable: the store refused the result ({kind})",
+        )
+
+    def _outcome(self, case: Case, now: datetime, notes: list[AttemptNote]) -> Outcome:
+        return Outcome(case.claim, to_microseconds(case.claimed_at), notes, day=day_of(now))
+
+    def _success(self, answer: Answer, now: datetime) -> AttemptNote:
+        return AttemptNote(
+            self._new_ids(1), "enriched", None, None, to_microseconds(now), answer.latency_ms,
+            answer.provider, answer.model, answer.prompt_version, answer.spent,
+        )  # fmt: skip
+
+    def _failures(self, asked: Asked, now: datetime) -> list[AttemptNote]:
+        """Calls that failed; each ended as long before now as the later ones took."""
+        notes: list[AttemptNote] = []
+        later_ms = asked.answer.latency_ms if asked.answer else 0.0
+        for tried in reversed(asked.tried):
+            ended = now - timedelta(milliseconds=later_ms)
+            notes.append(
+                AttemptNote(
+                    self._new_ids(1),
+                    "retry",
+                    tried.kind,
+                    tried.error,
+                    to_microseconds(ended),
+                    tried.latency_ms,
+                    tried.provider,
+                    tried.model,
+                    tried.prompt_version,
+                    tried.spent,
+                )
+            )
+            later_ms += tried.latency_ms
+        return notes[::-1]
+
+    def _give_up_or_retry(self, outcome: Outcome, error: Exception, now: datetime) -> None:
+        wait = self._schedule.next_wait_seconds(outcome.claim.tries, error, self._chance())
+        if wait is not None:
+            outcome.retry_at = now + timedelta(seconds=wait)
+            return
+        last = outcome.attempts[-1] if outcome.attempts else None
+        kind = error.kind if isinstance(error, EnrichError) else "crashed"
+        said = last.error if last and last.error_kind == kind else str(error)
+        outcome.dead_reason = f"{kind}: {said}"[:500]
+        if last is not None:
+            outcome.attempts[-1] = last._replace(outcome="dead")
+
+    def _tomorrow(self, now: datetime) -> datetime:
+        """Within the first hour of the next day: at midnight all budgets open at once."""
+        return next_day(now) + timedelta(seconds=3600 * self._chance())
+
+    def _retry_degraded(
+        self, claim: Claim, error: Exception | None, now: datetime, over_budget: bool
+    ) -> datetime | None:
+        if over_budget:
+            return self._tomorrow(now)
+        if error is None:
+            return None
+        wait = self._schedule.next_wait_seconds(claim.tries, error, self._chance())
+        return None if wait is None else now + timedelta(seconds=wait)
+
+    def _find(
+        self,
+        case: Case,
+        outcome: Outcome,
+        answer: Answer,
+        now: datetime,
+        copied_from: int | None = None,
+    ) -> None:
+        event = case.event
+        assert event is not None
+        fingerprint = case.print.fingerprint if case.print else None
+        finding = Finding(self._new_ids(1), answer, to_microseconds(now), fingerprint, copied_from)
+        if case.profile.instant is None and copied_from is None and not answer.degraded:
+            finding = self._with_twin(finding, event, case.profile)
+        if copied_from is None:
+            finding = finding._replace(reuse=self._reuse_note(case, answer, now))
+        if self._actions_for is not no_actions and not event.suspected_replay:
+            found = found_enrichment(event, finding, now)
+            finding = finding._replace(works=tuple(self._actions_for(event, found)))
+        outcome.finding = finding
+
+    def _with_twin(self, finding: Finding, event: EventText, profile: Profile) -> Finding:
+        twin = self._plan.twin.answer(event, profile.taxonomy).verdict
+        return finding._replace(twin_category=twin.category, twin_severity=twin.severity)
+
+    def _reuse_note(self, case: Case, answer: Answer, now: datetime) -> ReuseNote | None:
+        """What may be reused: a plain answer of the enricher that the digest names."""
+        first: Enricher = case.profile.chain.first
+        if case.digest is None or case.print is None:
+            return None
+        if answer.degraded or answer.verdict.suspicious or answer.provider != first.provider:
+            return None
+        lifetime = timedelta(seconds=self._plan.settings.reuse_lifetime_seconds)
+        return ReuseNote(case.digest, case.print.fingerprint, to_microseconds(now + lifetime))
+
+
+def known_of(finding: Finding) -> Known | None:
+    """What others of the fingerprint may copy from a finding, if anything."""
+    if finding.reuse is None:
+        return None
+    answer = finding.answer
+    return Known(
+        finding.id,
+        answer.verdict,
+        answer.provider,
+        answer.model,
+        answer.prompt_version,
+        finding.reuse.expires_at,
+    )
