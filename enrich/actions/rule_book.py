@@ -1,7 +1,7 @@
 """The configured rules, checked and compiled: which actions an event brings about."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -184,7 +184,7 @@ class RuleBook:
         ]
 
     def wanted_tags(
-        self, target: str, situation: Situation, history: Callable[[], FingerprintHistory]
+        self, target: str, situation: Situation, history: FingerprintHistory
     ) -> dict[str, TagMeaning]:
         """What all rules together want on the event's ticket: one rule's tag is not stale to
         another."""
@@ -195,7 +195,7 @@ class RuleBook:
                     continue
                 if decision_of(action, situation).step != "act":
                     continue
-                if evaluate(rule, situation, history()).matched:
+                if evaluate(rule, situation, history).matched:
                     wanted |= action.wanted_tags(situation)
         return wanted
 

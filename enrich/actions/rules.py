@@ -64,8 +64,11 @@ class FingerprintHistory(Protocol):
         """Whether no earlier event of the source has it."""
         ...
 
-    def count_within(self, seconds: float) -> int:
-        """Events that have it and came within that time before this one, this one included."""
+    def count_within(self, seconds: float, limit: int) -> int:
+        """Events that have it and came within that time before this one, this one included.
+
+        Counts no further than `limit`.
+        """
         ...
 
 
@@ -201,9 +204,9 @@ def _history_reasons(
         said = "not asked yet" if first is None else f"first of its fingerprint: {_yes(first)}"
         yield Reason("first", None if first is None else first == when.first, said)
     if when.rate is not None:
-        count = None if history is None else history.count_within(when.rate.within)
+        count = None if history is None else history.count_within(when.rate.within, when.rate.count)
         wanted = f"{when.rate.count} in {when.rate.within:g} s"
-        said = f"wanted {wanted}" if count is None else f"{count} so far, wanted {wanted}"
+        said = f"wanted {wanted}" if count is None else f"{count} counted, wanted {wanted}"
         yield Reason("rate", None if count is None else count >= when.rate.count, said)
 
 

@@ -1,0 +1,304 @@
+"""What the act stage writes into the store.
+
+Before a call: which tags are about to change (so that their echo is recognised even when this
+process dies in the call) and, for a call that must not be repeated, that it is about to be made.
+After it: the outcome, together with the work item's end, in one transaction.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from enrich.actions.grouping import Group, Place, Role, join, open_group
+from enrich.actions.tags import OURS, WITHDRAWN, TagChange, TagMeaning
+from enrich.tables import Action
+from service.queue import Claim, NewWork, bury, complete, enqueue, retry_later
+from service.tables import from_microseconds, to_microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTagState:
+    """What we know of one tag on a ticket."""
+
+    state: str
+    meaning: TagMeaning
+    event_id: int
+    digest: str
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Tags about to change."""
+
+    target: str
+    ticket: str
+    change: TagChange
+    meanings: Mapping[str, TagMeaning]
+    event_id: int
+    digest: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """An event's notification asks for its place."""
+
+    key: str
+    event_id: int
+    now: datetime
+    window: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How one try ended, and what becomes of its work item.
+
+    `retry_at` gives it back; `dead` buries it; neither deletes it. `record` False writes no row:
+    nothing was tried.
+    """
+
+    claim: Claim
+    action_id: int
+    rule: str
+    adapter: str
+    target: str
+    outcome: str
+    started_at: datetime
+    finished_at: datetime
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    error_kind: str | None = None
+    error: str | None = None
+    retry_at: datetime | None = None
+    dead: bool = False
+    record: bool = True
+    told: str | None = None
+    """Key of the group whose count this message told."""
+    follow_up: NewWork | None = None
+    forget: Intent | None = None
+    """Tags that were announced and certainly not written."""
+    clear_start: bool = False
+
+
+def own_tags(connection: Connection, target: str, ticket: str) -> dict[str, OwnTagState]:
+    """What we know of the tags of our namespace on a ticket."""
+    rows = connection.execute(
+        text(
+            "SELECT tag, state, field, value, event_id, digest, changed_at FROM own_tags"
+            " WHERE target = :target AND ticket = :ticket"
+        ),
+        {"target": target, "ticket": ticket},
+    )
+    return {
+        row.tag: OwnTagState(
+            row.state,
+            TagMeaning(row.field, row.value),
+            row.event_id,
+            row.digest,
+            from_microseconds(row.changed_at),
+        )
+        for row in rows
+    }
+
+
+def intend(connection: Connection, _tx: int, intents: Sequence[Intent]) -> list[None]:
+    """Handler: write down tags that are about to change."""
+    for intent in intents:
+        for tag in sorted(intent.change.add):
+            _set_tag(connection, intent, tag, OURS)
+        for tag in sorted(intent.change.remove):
+            _set_tag(connection, intent, tag.casefold(), WITHDRAWN)
+    return [None] * len(intents)
+
+
+def _set_tag(connection: Connection, intent: Intent, tag: str, state: str) -> None:
+    meaning = intent.meanings.get(tag)
+    connection.execute(
+        text(
+            "INSERT INTO own_tags"
+            " (target, ticket, tag, state, field, value, event_id, digest, changed_at)"
+            " VALUES (:target, :ticket, :tag, :state, :field, :value, :event_id, :digest, :at)"
+            " ON CONFLICT (target, ticket, tag) DO UPDATE SET state = excluded.state,"
+            " event_id = excluded.event_id, digest = excluded.digest,"
+            " changed_at = excluded.changed_at"
+            + (", field = excluded.field, value = excluded.value" if meaning else "")
+        ),
+        {
+            "target": intent.target,
+            "ticket": intent.ticket,
+            "tag": tag,
+            "state": state,
+            "field": meaning.field if meaning else "tag",
+            "value": meaning.value if meaning else tag,
+            "event_id": intent.event_id,
+            "digest": intent.digest,
+            "at": to_microseconds(intent.at),
+        },
+    )
+
+
+def start_once(connection: Connection, _tx: int, claims: Sequence[tuple[Claim, datetime]]) -> Any:
+    """Handler: note that a call is about to be made; False where it was noted before."""
+    return [
+        connection.execute(
+            text(
+                "INSERT INTO action_starts (event_id, name, started_at)"
+                " VALUES (:event_id, :name, :at) ON CONFLICT (event_id, name) DO NOTHING"
+            ),
+            {"event_id": c.event_id, "name": c.name, "at": to_microseconds(at)},
+        ).rowcount
+        == 1
+        for c, at in claims
+    ]
+
+
+def take_place(connection: Connection, _tx: int, joinings: Sequence[Joining]) -> list[Place]:
+    """Handler: each notification's place in its group."""
+    return [_take_place(connection, joining) for joining in joinings]
+
+
+def _take_place(connection: Connection, joining: Joining) -> Place:
+    opened = open_group(joining.event_id, joining.now, joining.window)
+    inserted = connection.execute(
+        text(
+            "INSERT INTO notification_groups"
+            " (key, leader, closer, closing, held_count, closing_count, closes_at)"
+            " VALUES (:key, :leader, NULL, NULL, 0, 0, :closes_at) ON CONFLICT (key) DO NOTHING"
+        ),
+        {
+            "key": joining.key,
+            "leader": opened.leader,
+            "closes_at": to_microseconds(opened.closes_at),
+        },
+    )
+    if inserted.rowcount == 1:
+        return Place(Role.LEAD)
+    # SQLite has one writer, so the row is ours; PostgreSQL must be asked for it.
+    locking = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
+    row = connection.execute(
+        text(
+            "SELECT leader, closer, closing, held_count, closing_count, closes_at"
+            f" FROM notification_groups WHERE key = :key{locking}"
+        ),
+        {"key": joining.key},
+    ).one()
+    before = _group_of(row)
+    after, place = join(before, joining.event_id, joining.now, joining.window)
+    if after != before:
+        _save_group(connection, joining.key, after)
+    return place
+
+
+def _group_of(row: Row[Any]) -> Group:
+    return Group(
+        leader=row.leader,
+        closes_at=from_microseconds(row.closes_at),
+        closer=row.closer,
+        closing=row.closing,
+        held_count=row.held_count,
+        closing_count=row.closing_count,
+    )
+
+
+def _save_group(connection: Connection, key: str, group: Group) -> None:
+    connection.execute(
+        text(
+            "UPDATE notification_groups SET leader = :leader, closer = :closer,"
+            " closing = :closing, held_count = :held_count, closing_count = :closing_count,"
+            " closes_at = :closes_at WHERE key = :key"
+        ),
+        {
+            "key": key,
+            "leader": group.leader,
+            "closer": group.closer,
+            "closing": group.closing,
+            "held_count": group.held_count,
+            "closing_count": group.closing_count,
+            "closes_at": to_microseconds(group.closes_at),
+        },
+    )
+
+
+def finish(connection: Connection, tx: int, finishes: Sequence[Finish]) -> list[bool]:
+    """Handler: outcomes, each with the end of its work item. False where the lease was lost."""
+    return [_finish(connection, tx, one) for one in finishes]
+
+
+def _finish(connection: Connection, tx: int, one: Finish) -> bool:
+    if not _move_on(connection, one):
+        return False
+    if one.record:
+        _record(connection, tx, one)
+    if one.told is not None:
+        connection.execute(
+            text(
+                "UPDATE notification_groups SET closing = NULL, closing_count = 0"
+                " WHERE key = :key AND closing = :event_id"
+            ),
+            {"key": one.told, "event_id": one.claim.event_id},
+        )
+    if one.clear_start:
+        connection.execute(
+            text("DELETE FROM action_starts WHERE event_id = :event_id AND name = :name"),
+            {"event_id": one.claim.event_id, "name": one.claim.name},
+        )
+    if one.forget is not None:
+        _forget(connection, one.forget)
+    if one.follow_up is not None:
+        enqueue(connection, [one.follow_up])
+    return True
+
+
+def _move_on(connection: Connection, one: Finish) -> bool:
+    if one.retry_at is not None:
+        return retry_later(connection, [(one.claim, one.retry_at)])[0]
+    if one.dead:
+        reason = f"{one.error_kind}: {one.error}"
+        return bury(connection, [(one.claim, one.finished_at, reason)])[0]
+    return complete(connection, [one.claim])[0]
+
+
+def _record(connection: Connection, tx: int, one: Finish) -> None:
+    tried = connection.execute(
+        text("SELECT count(*) FROM actions WHERE event_id = :event_id AND name = :name"),
+        {"event_id": one.claim.event_id, "name": one.claim.name},
+    ).scalar_one()
+    row = Action(
+        id=one.action_id,
+        event_id=one.claim.event_id,
+        source=one.claim.source,
+        name=one.claim.name,
+        rule=one.rule,
+        adapter=one.adapter,
+        target=one.target,
+        number=tried + 1,
+        outcome=one.outcome,
+        error_kind=one.error_kind,
+        error=one.error,
+        detail=json.dumps(one.detail) if one.detail else "",
+        started_at=one.started_at.astimezone(UTC),
+        finished_at=one.finished_at.astimezone(UTC),
+        tx=tx,
+    )
+    connection.execute(Action.__table__.insert(), row.model_dump())  # type: ignore[attr-defined]
+
+
+def _forget(connection: Connection, intent: Intent) -> None:
+    for tag in sorted(intent.change.add):
+        connection.execute(
+            text(
+                "DELETE FROM own_tags WHERE target = :target AND ticket = :ticket AND tag = :tag"
+                " AND event_id = :event_id AND state = :state"
+            ),
+            {
+                "target": intent.target,
+                "ticket": intent.ticket,
+                "tag": tag,
+                "event_id": intent.event_id,
+                "state": OURS,
+            },
+        )

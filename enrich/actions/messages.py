@@ -1,0 +1,66 @@
+"""What people are told: templates filled with plain text."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+
+from enrich.actions.adapters.contract import Message
+from enrich.actions.grouping import group_key
+from enrich.actions.plain_text import one_line, plain_text
+from enrich.actions.rules import Situation
+from enrich.actions.template import Template
+
+NOT_SENT = frozenset({"text", "customer"})  # words of a stranger and who that is stay here
+
+
+def clean_values(situation: Situation, rule: str) -> dict[str, str]:
+    """Every field, without links and mentions. What is put together is cleaned once more."""
+    values = {name: plain_text(value) for name, value in situation.values().items()}
+    return {**values, "rule": rule, "count": "1"}
+
+
+def group_of(situation: Situation, name: str, group_by: list[str]) -> str:
+    """The key of the group that an event's notification belongs to."""
+    values = situation.values()
+    return group_key(name, *(values[field] for field in group_by))
+
+
+def idempotency_key(event_id: int, name: str) -> str:
+    """The same for every try of one action, and for no other."""
+    return f"msg_{hashlib.blake2b(f'{event_id}/{name}'.encode(), digest_size=16).hexdigest()}"
+
+
+def marker(event_id: int, name: str) -> str:
+    """What a note of ours ends in, by which it is found again."""
+    return f"[hooksift {event_id} {name}]"
+
+
+def build_message(
+    title: Template,
+    text: Template,
+    values: Mapping[str, str],
+    *,
+    key: str,
+    group: str,
+    at: datetime,
+    count: int = 1,
+    more: bool = False,
+) -> Message:
+    """A message. `more` says that it stands for `count` others that followed the first."""
+    values = {**values, "count": str(count)}
+    heading = one_line(title.fill(values), 300)
+    return Message(
+        title=f"{count} more like this: {heading}" if more else heading,
+        text=plain_text(text.fill(values)),
+        key=key,
+        group=group,
+        severity=values["severity"],
+        values={name: value for name, value in values.items() if name not in NOT_SENT},
+        at=at,
+        count=count,
+    )
+
+
+def build_note(text: Template, values: Mapping[str, str], event_id: int, name: str) -> str:
+    """A note on a ticket, with its marker."""
+    return f"{plain_text(text.fill(values))}\n{marker(event_id, name)}"
