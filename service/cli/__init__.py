@@ -1,0 +1,1 @@
+"""The commands of `service`, one module for each group of them."""
