@@ -1,9 +1,10 @@
 """What earlier lines teach about later ones: which words of a masked line are values.
 
-A *context* is a masked line with one word taken out. When enough different words have stood in
-one context, the place is a value: the context becomes a *pattern*, and later lines that fit it
-share the print of the first line that did. Lines seen before keep the print they had, so a print
-never changes and any prefix of a log gives the same prints.
+A *context* is a masked line with one word taken out, or two where both look like names. When
+enough different words have stood in each of its places, they are values: the context becomes a
+*pattern*, and later lines that fit it share the print of the first line that did. Lines seen
+before keep the print they had, so a print never changes and any prefix of a log gives the same
+prints.
 
 How many words are enough depends on what speaks for a value (see `words`): 3 people's names, 5
 identifiers, 6 other names, 12 plain words; one or more fewer when every one of them is known as a
@@ -15,8 +16,9 @@ was merged, while 4 for all merged states such as "started" and "paused".
 from base64 import b32encode, b64encode
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 from enrich.fingerprint.words import VALUE, Candidate, Kind, candidates, is_identifier
@@ -27,7 +29,11 @@ _DEEPEST: Final = 3
 _ENOUGH_IDENTIFIERS: Final = 5
 _ENOUGH: Final = {Kind.PERSON: 3, Kind.NAME: 6, Kind.PLAIN: 12}
 _ENOUGH_KNOWN: Final = {Kind.PERSON: 2, Kind.NAME: 3, Kind.PLAIN: 4}
+_MOST_NEEDED: Final = max(_ENOUGH.values())
 _VALUES_KEPT: Final = 64
+_MOST_PAIRED: Final = 5
+
+Holes = tuple[Candidate, ...]
 
 
 class Limits(NamedTuple):
@@ -40,24 +46,24 @@ class Limits(NamedTuple):
 
 @dataclass(slots=True)
 class Context:
-    """A place not yet known to vary: the print of its first line, and the marks of its words."""
+    """Places not yet known to vary: the print of the first line, and the words seen in each."""
 
     print: str
-    marks: dict[str, None] = field(default_factory=dict)
+    marks: list[dict[str, None]]
 
 
 @dataclass(slots=True)
 class Pattern:
-    """A place known to vary: the print its lines share, the text with `<*>` in it, value marks."""
+    """Places known to vary: the print their lines share, and the text with `<*>` in them."""
 
     print: str
     text: str
-    marks: dict[str, None]
+    marks: list[dict[str, None]]
 
     @property
-    def value_count(self) -> int:
-        """Different values seen, counted up to 64."""
-        return len(self.marks)
+    def value_counts(self) -> list[int]:
+        """Different values seen in each place, counted up to 64."""
+        return [len(marks) for marks in self.marks]
 
 
 class Learned(NamedTuple):
@@ -108,27 +114,26 @@ class Learner:
             return self._lines[key] or line
         result = self._first_sight(line, depth)
         self._lines[key] = None if result == line and line.print == key else result
-        if len(self._lines) > self._limits.lines:
+        while len(self._lines) > self._limits.lines:
             self._lines.popitem(last=False)
         return result
 
     def _first_sight(self, line: Learned, depth: int) -> Learned:
         if len(line.text) > _LONGEST_LINE or depth > _DEEPEST:
             return line
-        places = [(_context_key(line.text, place), place) for place in candidates(line.text)]
-        for key, place in places:
+        found = [(_context_key(line.text, holes), holes) for holes in _holes(line.text)]
+        for key, holes in found:
             pattern = self._patterns.get(key)
             if pattern is not None:
                 self._patterns.move_to_end(key)
-                if place.kind is not Kind.NUMBER:
-                    self._keep_value(pattern, _mark(place.word))
+                self._keep_values(pattern, holes)
                 return self._general(pattern, depth)
-        for key, place in places:
-            if place.kind is Kind.NUMBER:
+        for key, holes in found:
+            if any(hole.kind is Kind.NUMBER for hole in holes):
                 continue
-            context = self._add_word(key, place, line.print)
-            if _is_value(context.marks, self._known, place.kind):
-                return self._general(self._add_pattern(key, context, line.text, place), depth)
+            context = self._add_words(key, holes, line.print)
+            if all(map(self._is_value, context.marks, holes)):
+                return self._general(self._add_pattern(key, context, line.text, holes), depth)
         return line
 
     def _general(self, pattern: Pattern, depth: int) -> Learned:
@@ -136,42 +141,63 @@ class Learner:
         line = Learned(pattern.print, pattern.text)
         return self._resolve(print_of(pattern.text), line, depth + 1)
 
-    def _add_word(self, key: str, place: Candidate, print_: str) -> Context:
+    def _add_words(self, key: str, holes: Holes, print_: str) -> Context:
+        # The same pattern can be reached by two holes, or by one beside a value known already.
+        key = f"{len(holes)}{key}"
         context = self._contexts.get(key)
         if context is None:
-            context = self._contexts[key] = Context(print_)
-            if len(self._contexts) > self._limits.contexts:
+            context = self._contexts[key] = Context(print_, [{} for _ in holes])
+            while len(self._contexts) > self._limits.contexts:
                 self._contexts.popitem(last=False)
         else:
             self._contexts.move_to_end(key)
-        context.marks[_mark(place.word)] = None
+        for marks, hole in zip(context.marks, holes, strict=True):
+            if len(marks) < _MOST_NEEDED:
+                marks[_mark(hole.word)] = None
         return context
 
-    def _add_pattern(self, key: str, context: Context, text: str, place: Candidate) -> Pattern:
-        del self._contexts[key]
-        general = text[: place.start] + VALUE + text[place.end :]
-        pattern = self._patterns[key] = Pattern(context.print, general, dict(context.marks))
-        self._known.update(tuple(pattern.marks))
-        if len(self._patterns) > self._limits.patterns:
+    def _is_value(self, marks: Collection[str], hole: Candidate) -> bool:
+        """Whether the words seen at one place prove that it is a value."""
+        if all(mark in self._known for mark in marks):
+            return len(marks) >= _ENOUGH_KNOWN[hole.kind]
+        enough = _ENOUGH[hole.kind]
+        if all(mark[0] == "i" for mark in marks):
+            enough = min(enough, _ENOUGH_IDENTIFIERS)
+        return len(marks) >= enough
+
+    def _add_pattern(self, key: str, context: Context, text: str, holes: Holes) -> Pattern:
+        del self._contexts[f"{len(holes)}{key}"]
+        pattern = Pattern(context.print, VALUE.join(_around(text, holes)), context.marks)
+        self._patterns[key] = pattern
+        for marks in pattern.marks:
+            self._known.update(tuple(marks))
+        while len(self._patterns) > self._limits.patterns:
             self._drop_pattern(next(iter(self._patterns)))
         return pattern
 
-    def _keep_value(self, pattern: Pattern, mark: str) -> None:
-        if mark not in pattern.marks and len(pattern.marks) < _VALUES_KEPT:
-            pattern.marks[mark] = None
-            self._known[mark] += 1
+    def _keep_values(self, pattern: Pattern, holes: Holes) -> None:
+        if len(pattern.marks) != len(holes):
+            return
+        for marks, hole in zip(pattern.marks, holes, strict=True):
+            mark = _mark(hole.word)
+            if hole.kind is not Kind.NUMBER and mark not in marks and len(marks) < _VALUES_KEPT:
+                marks[mark] = None
+                self._known[mark] += 1
 
     def _drop_pattern(self, key: str) -> None:
-        self._known.subtract(tuple(self._patterns.pop(key).marks))
+        for marks in self._patterns.pop(key).marks:
+            self._known.subtract(tuple(marks))
         self._known = +self._known
 
     def to_state(self) -> dict[str, Any]:
-        """Everything learned as plain JSON values, usually under 100 kB."""
+        """Everything learned as plain JSON values, usually under 100 kB, at most a few MB."""
         return {
             "version": STATE_VERSION,
             "lines": [[key, *(line or ())] for key, line in self._lines.items()],
-            "contexts": [[key, c.print, *c.marks] for key, c in self._contexts.items()],
-            "patterns": [[key, p.print, p.text, *p.marks] for key, p in self._patterns.items()],
+            "contexts": [[key, c.print, *map(list, c.marks)] for key, c in self._contexts.items()],
+            "patterns": [
+                [key, p.print, p.text, *map(list, p.marks)] for key, p in self._patterns.items()
+            ],
         }
 
     @classmethod
@@ -199,10 +225,11 @@ class Learner:
         for key, *line in state["lines"]:
             self._lines[key] = Learned(*line) if line else None
         for key, print_, *marks in state["contexts"]:
-            self._contexts[key] = Context(print_, dict.fromkeys(marks))
+            self._contexts[key] = Context(print_, [dict.fromkeys(m) for m in marks])
         for key, print_, text, *marks in state["patterns"]:
-            self._patterns[key] = Pattern(print_, text, dict.fromkeys(marks))
-            self._known.update(tuple(self._patterns[key].marks))
+            self._patterns[key] = Pattern(print_, text, [dict.fromkeys(m) for m in marks])
+            for values in self._patterns[key].marks:
+                self._known.update(tuple(values))
 
 
 class FingerprintStateError(ValueError):
@@ -215,8 +242,22 @@ def print_of(masked: str) -> str:
     return b32encode(digest).decode("ascii").lower()
 
 
-def _context_key(text: str, place: Candidate) -> str:
-    return _short(f"{text[: place.start]}\0{text[place.end :]}")
+def _holes(text: str) -> list[Holes]:
+    """What may be a value: every candidate by itself, then pairs of those that look like names."""
+    singles = candidates(text)
+    names = [one for one in singles if one.kind is not Kind.PLAIN or is_identifier(one.word)]
+    pairs = combinations([name for name in names if name.spare][:_MOST_PAIRED], 2)
+    return [*((one,) for one in singles), *pairs]
+
+
+def _around(text: str, holes: Holes) -> list[str]:
+    ends = [0, *(hole.end for hole in holes)]
+    starts = [*(hole.start for hole in holes), len(text)]
+    return [text[end:start] for end, start in zip(ends, starts, strict=True)]
+
+
+def _context_key(text: str, holes: Holes) -> str:
+    return _short("\0".join(_around(text, holes)).replace(VALUE, "\0"))
 
 
 def _mark(word: str) -> str:
@@ -227,13 +268,3 @@ def _mark(word: str) -> str:
 def _short(text: str) -> str:
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=9).digest()
     return b64encode(digest).decode("ascii")
-
-
-def _is_value(marks: Collection[str], known: Mapping[str, int], kind: Kind) -> bool:
-    """Whether these words at one place prove that it is a value."""
-    if all(mark in known for mark in marks):
-        return len(marks) >= _ENOUGH_KNOWN[kind]
-    enough = _ENOUGH[kind]
-    if all(mark[0] == "i" for mark in marks):
-        enough = min(enough, _ENOUGH_IDENTIFIERS)
-    return len(marks) >= enough

@@ -40,7 +40,7 @@ _HAS_MONTH = re.compile(rf"\b(?:{_MONTHS})", re.IGNORECASE)
 _RUN = re.compile(r"""(?:[^\s"'()\[\]{}<>,;=|]|<(?:n|host|path|url|email)>)+""")
 _NEEDS_A_LOOK = re.compile(r"[0-9/\\@]|[a-z]\.[a-z]|[a-fA-F]{8}")
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}://\S*")
+_URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s"'`<>()\[\]{}|]*(?<![.,:;!?])""")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _WINDOWS_PATH = re.compile(r"(?:[A-Za-z]:|\\\\[^\\]|\\\\\?\\)[\\/]?\S*")
 _POSIX_PATH = re.compile(r"(?:~|\.{1,2})?/[A-Za-z0-9_.~$%+@#*-]+/\S*|/[a-z][A-Za-z0-9_.-]{2,}")
@@ -78,7 +78,7 @@ _ATOMS = re.compile(
       (?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9A-Za-z]))
     | (?P<ip4>(?<![0-9.])/?\d{1,9}(?:\.\d{1,9}){3}(?!\.?\d)(?::\d{1,5}(?!\d))?)
     | (?P<colons>(?<![0-9A-Za-z:])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,64}+
-              (?:%[A-Za-z0-9]{1,16})?(?![0-9A-Za-z]))
+              (?:(?:\.[0-9]{1,9}){1,3}+)?(?:%[A-Za-z0-9]{1,16})?(?![0-9A-Za-z]))
     | (?P<dashes>(?<![0-9A-Za-z-])(?:[0-9a-fA-F]{2}-){5}[0-9a-fA-F]{2}(?![0-9A-Za-z-]))
     | (?P<path>(?<![A-Za-z0-9_.\-/>])/[A-Za-z0-9_.~-]+/\S*)
     | (?P<keep>(?i:ipv[46])(?![0-9A-Za-z]))
@@ -87,14 +87,13 @@ _ATOMS = re.compile(
     """,
     re.VERBOSE,
 )
-_HEX_ID = re.compile(r"(?:0[xX])[0-9A-Za-z]+|[0-9a-fA-F]{6,}")
+_HEX_ID = re.compile(r"[0-9a-fA-F]{6,}")
 _LETTERS_THEN_DIGITS = re.compile(r"([A-Za-z]+)[0-9]+")
 _UNIT = (
     r"(?:[KMGTP]i?[Bb]?|[kmgtp]?b|[kmgtp]?bytes?|[KMGTP]?Bytes?|B"
     r"|ns|nsecs?|us|usecs?|\u00b5s|ms|msecs?|millis|milliseconds?|microseconds?|nanoseconds?"
     r"|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|days?)"
 )
-_NUMBER_WITH_UNIT = re.compile(rf"(?:0|[1-9])[0-9]*{_UNIT}")
 _JOINED = re.compile(r"[+-]?<n>(?:[-+_.:,/#~^*x]{1,3}<n>)+")
 _SIGNED = re.compile(r"(?<![A-Za-z0-9>])[+-]<n>")
 _SPACED_UNIT = re.compile(rf"<n>(?: {_UNIT})+(?![A-Za-z0-9_/])")
@@ -110,6 +109,8 @@ def mask(message: str) -> str:
     text = message[:MAX_LENGTH]
     if _HAS_MONTH.search(text):
         text = _WORDED_DATE.sub("<n>", text)
+    if "://" in text:
+        text = _URL.sub("<url>", text)
     text = _RUN.sub(_mask_match, text)
     text = _SPACES.sub(" ", text).strip()
     if "<n>" in text:
@@ -150,7 +151,6 @@ def mask_atoms(text: str) -> str:
 _mask_short_run = lru_cache(maxsize=8192)(mask_run)
 
 _WHOLE: Final = (
-    (_URL, "<url>"),
     (_EMAIL, "<email>"),
     (_WINDOWS_PATH, "<path>"),
     (_POSIX_PATH, "<path>"),
@@ -165,23 +165,22 @@ def _mask_atom(match: re.Match[str]) -> str:
 
 
 def _mask_segment(segment: str) -> str:
-    if _HEX_ID.fullmatch(segment) or _NUMBER_WITH_UNIT.fullmatch(segment):
-        return "<n>"
-    if (parts := _LETTERS_THEN_DIGITS.fullmatch(segment)) is not None:
+    if (
+        not _HEX_ID.fullmatch(segment)
+        and (parts := _LETTERS_THEN_DIGITS.fullmatch(segment)) is not None
+    ):
         return parts.group(1) + "<n>"
     return "<n>"
 
 
 def _mask_colons(text: str) -> str:
-    """IPv6 addresses are hosts; MAC addresses and clock times are values; `:` alone stays."""
-    body = text.strip(":") if "::" not in text.strip(":") else text
-    lead = text[: len(text) - len(text.lstrip(":"))] if body != text else ""
-    tail = text[len(lead) + len(body) :]
-    if not any(character.isdigit() for character in body) and body.count(":") not in (5, 7):
+    """IPv6 addresses are hosts; MAC addresses and clock times are values; `A::b` is code."""
+    body = text.strip(":")
+    if not body or not (any(map(str.isdigit, body)) or body.count(":") in (5, 7)):
         return text
-    if "::" in body or body.count(":") == 7:
-        return f"{lead}<host>{tail}"
-    return f"{lead}<n>{tail}" if body else text
+    if "::" in text or body.count(":") == 7:
+        return text[: len(text) - len(text.lstrip(":"))].replace("::", "") + "<host>"
+    return text.replace(body, "<n>")
 
 
 _ATOM_RULES: Final[dict[str, Callable[[str], str]]] = {

@@ -60,7 +60,9 @@ class Trace(NamedTuple):
 def split_trace(message: str) -> Trace | None:
     """The message as a trace, or None when no line of it is a frame. Linear, length-bounded."""
     if len(message) > _LONGEST_HEAD + _LONGEST_TAIL:
-        message = f"{message[:_LONGEST_HEAD]}\n{message[-_LONGEST_TAIL:]}"
+        head = message[:_LONGEST_HEAD].rpartition("\n")[0]
+        tail = message[-_LONGEST_TAIL:].partition("\n")[2]
+        message = f"{head}\n{tail}"
     titles: list[str] = []
     frames: list[str] = []
     code_follows = False

@@ -64,12 +64,15 @@ class Kind(Enum):
 
 
 class Candidate(NamedTuple):
-    """A word that may be a value: where it stands, and how many values prove that it is one."""
+    """A word that may be a value: where it stands, what speaks for it, and how many more of the
+    words around it may be values too.
+    """
 
     start: int
     end: int
     word: str
     kind: Kind
+    spare: int
 
 
 def candidates(masked: str) -> list[Candidate]:
@@ -84,14 +87,15 @@ def candidates(masked: str) -> list[Candidate]:
     for index, (start, end) in enumerate(spans):
         word = words[index]
         here = around + (not lettered[index])
-        if here < (_LEAST_CONTEXT if index else _LEAST_CONTEXT_OF_FIRST):
+        spare = here - (_LEAST_CONTEXT if index else _LEAST_CONTEXT_OF_FIRST)
+        if spare < 0:
             continue
         if not lettered[index]:
             if _PLACEHOLDER.match(word) and word != VALUE:
-                found.append(Candidate(start, end, word, Kind.NUMBER))
+                found.append(Candidate(start, end, word, Kind.NUMBER, spare))
         elif may_vary(word) and (index or is_identifier(word)):
             kind = _kind(masked, start, words[index - 1] if index else "")
-            found.append(Candidate(start, end, word, kind))
+            found.append(Candidate(start, end, word, kind, spare))
     return found
 
 
