@@ -4,11 +4,12 @@ Every package brings its settings section and its commands; this module joins th
 stage only when a command needs it.
 """
 
+import asyncio
 import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import Field, ValidationError
@@ -20,10 +21,15 @@ from pydantic_settings import (
 )
 
 from analytics.settings import HistorySettings
-from enrich.actions.settings import RuleSettings, TargetSettings
+from enrich.actions.settings import ActSettings, RuleSettings, TargetSettings
 from enrich.settings import EnrichSettings, TaxonomySettings
 from service.errors import HooksiftError, SettingsError
 from service.settings import ReceiveSettings, SourceSettings
+
+if TYPE_CHECKING:
+    from analytics.landing import Landed
+    from service.metrics import Metrics
+    from service.store import Store
 
 CONFIG = Path("hooksift.toml")
 
@@ -52,6 +58,7 @@ class Settings(BaseSettings):
     taxonomies: dict[str, TaxonomySettings] = {}
     rules: list[RuleSettings] = []
     targets: dict[str, TargetSettings] = {}
+    act: ActSettings = ActSettings()
     history: HistorySettings = HistorySettings()
 
     @classmethod
@@ -130,12 +137,146 @@ def configured() -> Settings:
     return load_settings(_config_path[0])
 
 
+async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
+    """The workers, with the receiver before them and the lander after them where asked.
+
+    Stops in the order in which events flow, so that what was received is still enriched, and what
+    was enriched is still landed, within each stage's deadline.
+    """
+    from service.assembly import build_app, open_configured_store
+    from service.logs import set_up
+    from service.metrics import Metrics
+    from service.serving import serve_http, stop_on_signals
+
+    set_up(settings.log_level)
+    stops = [asyncio.Event() for _ in range(3)]
+    receiving, working, landing = stops
+    stop_on_signals(receiving)
+    store = open_configured_store(settings)
+    metrics = Metrics()
+    try:
+        async with asyncio.TaskGroup() as stages:
+            if land and settings.history.enabled:
+                stages.create_task(run_lander(settings, store, metrics, landing))
+            workers = stages.create_task(run_workers(settings, store, metrics, working))
+            if receive:
+                application = build_app(settings, store, metrics)
+                await serve_http(application, settings.receive, receiving, announce)
+            else:
+                await receiving.wait()
+            working.set()
+            await workers
+            landing.set()
+    finally:
+        store.close()
+
+
+async def run_workers(
+    settings: Settings, store: "Store", metrics: "Metrics", stop: asyncio.Event
+) -> None:
+    """Enrich and act until `stop`."""
+    from enrich.actions.rule_book import RuleBook
+    from enrich.actions.targets import open_targets
+    from enrich.actions.worker import ActionWorker
+    from enrich.composition import make_stage
+    from enrich.showing import taxonomy_names
+
+    book = RuleBook(settings.rules, settings.targets)
+    targets = open_targets(settings.targets)
+    stage = make_stage(
+        store,
+        settings.enrich,
+        settings.taxonomies,
+        taxonomy_names(settings),
+        actions_for=book.actions_for,
+        observer=EnrichMetrics(metrics),
+    )
+    acting = ActionWorker(store, book, targets, settings.act)
+    try:
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(stage.worker.run(stop))
+            lanes.create_task(acting.run(stop))
+    finally:
+        await stage.close()
+        await acting.close()
+
+
+async def run_lander(
+    settings: Settings, store: "Store", metrics: "Metrics", stop: asyncio.Event
+) -> None:
+    """Copy facts into the history until `stop`, then once more."""
+    from analytics.landing_task import run_landing
+    from analytics.place import place_of
+
+    def landed(result: "Landed") -> None:
+        metrics.landing_lag_seconds.set(result.lag_seconds)
+        for table, count in result.rows.items():
+            metrics.landed.labels(table).inc(count)
+
+    place = place_of(settings.history, settings.data)
+    await run_landing(store, place, settings.history, stop, landed)
+
+
+class EnrichMetrics:
+    """Counts for Prometheus what the enrich worker tells."""
+
+    def __init__(self, metrics: "Metrics") -> None:
+        self._metrics = metrics
+
+    def attempted(self, source: str, outcome: str, count: int) -> None:
+        """So many attempts ended so."""
+        self._metrics.attempts.labels(source, outcome).inc(count)
+
+    def enriched(self, source: str, seconds: float) -> None:
+        """An event was enriched so long after its work became available."""
+        self._metrics.enriched_seconds.labels(source).observe(seconds)
+
+    def lost_lease(self, count: int) -> None:
+        """So many results came too late and were not written."""
+        self._metrics.lost_leases.inc(count)
+
+
+def announce(url: str) -> None:
+    """The one line on standard output: where the service listens."""
+    typer.echo(f"hooksift listens on {url} (POST {url}/v1/webhooks/SOURCE)")
+
+
+@app.command()
+def serve() -> None:
+    """All stages in one process: receive, enrich, act and land in the history."""
+    asyncio.run(run_stages(configured(), receive=True, land=True))
+
+
+@app.command()
+def work() -> None:
+    """One stage alone: enrich events and carry out actions, until SIGTERM."""
+    asyncio.run(run_stages(configured(), receive=False, land=False))
+
+
+@app.command()
+def demo(
+    events: Annotated[
+        int, typer.Option("--events", min=20, help="deliveries to send, about")
+    ] = 240,
+    data: Annotated[
+        Path, typer.Option("--data", help="folder for the demo's data; made anew each time")
+    ] = Path("hooksift-demo"),
+) -> None:
+    """The whole thing, end to end, on signed sample deliveries over real HTTP, with a report."""
+    from rich.console import Console
+
+    from analytics.demo import run_demo
+
+    run_demo(data, events, Console())
+
+
 def register_commands() -> None:
     """Let every package add its commands."""
     import analytics.commands
     import enrich.actions.commands
-    import enrich.commands
     import service.commands
+
+    import enrich.commands
 
     register: list[Callable[[typer.Typer, Callable[[], Settings]], None]] = [
         service.commands.register,

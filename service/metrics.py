@@ -54,6 +54,18 @@ class Metrics:
             ["source", "outcome"],
             registry=registry,
         )
+        self.enriched_seconds = Histogram(
+            "hooksift_enriched_seconds",
+            "From available work to the stored enrichment.",
+            ["source"],
+            buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
+            registry=registry,
+        )
+        self.lost_leases = Counter(
+            "hooksift_lost_leases_total",
+            "Results that came after their lease had expired, and were not written.",
+            registry=registry,
+        )
         self.actions = Counter(
             "hooksift_actions_total",
             "Tries of write-backs and notifications, by outcome.",

@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
+from service.connections import GuardedProtocol, sweep
 from service.errors import SettingsError
 from service.settings import ReceiveSettings
 
@@ -47,7 +48,7 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
     config = uvicorn.Config(
         app,
         loop="none",
-        http="httptools",
+        http=GuardedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -75,17 +76,19 @@ async def serve_http(
     raise_file_limit()
     with listen(settings) as listening:
         server = make_server(app, settings)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if not serving.done():
-            settle_memory()
-            started(base_url(listening, tls=bool(settings.tls_cert)))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.should_exit = True
-        stopping.cancel()
-        await serving
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listening]))
+            stopping = group.create_task(stop.wait())
+            try:
+                while not server.started and not serving.done():
+                    await asyncio.sleep(0.01)
+                if server.started:
+                    settle_memory()
+                    started(base_url(listening, tls=bool(settings.tls_cert)))
+                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                server.should_exit = True
+                stopping.cancel()
 
 
 def base_url(listening: socket.socket, *, tls: bool) -> str:

@@ -1,0 +1,75 @@
+"""What `hooksift demo` prints, all of it computed from the history, and whether it adds up."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import polars as pl
+
+import analytics
+from analytics.history import History
+
+SEVERITY_ORDER = ("low", "medium", "high", "critical")
+CHECKED = ("received", "duplicate", "refused", "events", "dead")
+
+
+def progress(history: History) -> tuple[int, int]:
+    """Events in the history, and how many of them are finished: enriched, or given up."""
+    totals = analytics.outcomes(history).select(
+        pl.col("events").sum(), (pl.col("enriched") + pl.col("dead")).sum().alias("finished")
+    )
+    events, finished = totals.row(0)
+    return int(events or 0), int(finished or 0)
+
+
+def tables(history: History) -> Iterator[tuple[str, pl.DataFrame]]:
+    """The report's tables with their headings."""
+    yield "What became of what each source sent", analytics.outcomes(history)
+    yield "Events by category and severity", by_severity(history)
+    yield "Latency, milliseconds", rounded(analytics.latency(history))
+    yield "Failures by reason", failures(history)
+    yield "Calls made against events enriched", rounded(analytics.calls(history))
+
+
+def by_severity(history: History) -> pl.DataFrame:
+    """Event counts, a row for each category and a column for each severity, mildest first."""
+    found = analytics.severities(history)
+    wide = found.pivot("severity", index="category", values="event_count").fill_null(0)
+    known = [name for name in SEVERITY_ORDER if name in wide.columns]
+    others = [name for name in wide.columns if name not in known and name != "category"]
+    return wide.select("category", *known, *others).sort("category")
+
+
+def failures(history: History) -> pl.DataFrame:
+    """Refused deliveries and dead events together, by reason."""
+    refused = analytics.refused(history).select(
+        "source",
+        pl.lit("refused").alias("what"),
+        "reason",
+        pl.col("refused_count").alias("count"),
+    )
+    failed = analytics.failures(history).select(
+        "source",
+        pl.lit("failed attempt").alias("what"),
+        pl.col("error_kind").alias("reason"),
+        pl.col("attempt_count").alias("count"),
+    )
+    return pl.concat([refused, failed], how="vertical_relaxed").sort("what", "source", "reason")
+
+
+def rounded(frame: pl.DataFrame) -> pl.DataFrame:
+    """Numbers as a person reads them."""
+    return frame.with_columns(pl.col(pl.Float64).round(2))
+
+
+def mismatches(history: History, sent: Mapping[str, Counter[str]]) -> list[str]:
+    """A line for each number of the history that is not what was sent."""
+    found = {row["source"]: row for row in analytics.outcomes(history).iter_rows(named=True)}
+    lines = []
+    for source in sorted(found.keys() | sent.keys()):
+        want, have = sent.get(source, Counter()), found.get(source, {})
+        wanted = {name: want[name] for name in CHECKED}
+        wanted["enriched"] = want["events"] - want["dead"]
+        for name, number in wanted.items():
+            if have.get(name, 0) != number:
+                lines.append(f"{source}: {name} is {have.get(name, 0)}, sent for {number}")
+    return lines
