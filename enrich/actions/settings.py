@@ -276,8 +276,11 @@ class WebhookTarget(MessageTarget):
     adapter: Literal["webhook"]
     url: Secret = Field(description="the URL, or a reference to it")
     secret: Secret = Field(description="reference to a whsec_ secret")
-    headers: dict[str, Secret] = Field(
-        default={}, repr=False, description="further headers; values may be secret"
+    headers: dict[str, str] = Field(
+        default={},
+        repr=False,
+        json_schema_extra={"secret": True},
+        description="further headers; values may be secret",
     )
 
 

@@ -1,0 +1,333 @@
+"""One suite for every adapter that writes tags: over real HTTP, against a server that behaves."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from enrich.actions.adapters.contract import Guarantee, Seen, TagAdapter, Ticket
+from enrich.actions.errors import (
+    ActionError,
+    ConflictError,
+    DoubtError,
+    NotOursError,
+    PermanentError,
+    TransientError,
+)
+from enrich.actions.tags import TagChange
+from enrich.actions.targets import World, open_target
+from tests.servers.asgi import Answer, LocalHost, run
+from tests.servers.github_server import GitHubServer
+from tests.servers.jira_server import JiraServer
+from tests.servers.tickets import OUR_LOGIN, PERSON, TOKEN, TicketServer
+from tests.servers.zendesk_server import ZendeskServer
+
+OURS = "hooksift:billing"
+OTHER = "hooksift:refund"
+
+
+class Provider(NamedTuple):
+    """A fake and an id that it knows."""
+
+    make: Callable[[], TicketServer]
+    ticket: str
+
+
+PROVIDERS = {
+    "github": Provider(GitHubServer, "42"),
+    "zendesk": Provider(ZendeskServer, "4711"),
+    "jira": Provider(JiraServer, "APP-12"),
+}
+
+
+class Desk:
+    """A fake ticket system with one ticket, and our adapter for it."""
+
+    def __init__(self, server: TicketServer, ticket: str, local_host: LocalHost) -> None:
+        self.server, self.id = server, ticket
+        local_host.add(server)
+        server.add_ticket(ticket, "vip")
+
+    def open(self, **more: Any) -> TagAdapter:
+        return open_target("here", self.server.settings(**more), World(resolve=str)).adapter  # type: ignore[return-value]
+
+    def ask(self, question: Callable[[TagAdapter, Ticket], Awaitable[Any]], **more: Any) -> Any:
+        async def asked() -> Any:
+            adapter = self.open(**more)
+            try:
+                return await question(adapter, adapter.ticket_of(self.server.payload(self.id)))
+            finally:
+                await adapter.close()
+
+        return run(asked())
+
+    def change(self, add: tuple[str, ...] = (), remove: tuple[str, ...] = (), **more: Any) -> None:
+        async def change(adapter: TagAdapter, ticket: Ticket) -> None:
+            seen = await adapter.read(ticket)
+            await adapter.change(ticket, seen, TagChange(frozenset(add), frozenset(remove)))
+
+        self.ask(change, **more)
+
+    def read(self, **more: Any) -> Seen:
+        async def read(adapter: TagAdapter, ticket: Ticket) -> Seen:
+            return await adapter.read(ticket)
+
+        seen: Seen = self.ask(read, **more)
+        return seen
+
+    @property
+    def tags(self) -> set[str]:
+        return self.server.tags[self.id]
+
+
+@pytest.fixture(scope="module")
+def local_host() -> Iterator[LocalHost]:
+    host = LocalHost()
+    yield host
+    host.close()
+
+
+@pytest.fixture(params=sorted(PROVIDERS))
+def desk(request: pytest.FixtureRequest, local_host: LocalHost) -> Desk:
+    provider = PROVIDERS[request.param]
+    return Desk(provider.make(), provider.ticket, local_host)
+
+
+def test_a_tag_is_added_and_the_others_stay(desk: Desk) -> None:
+    desk.change(add=(OURS,))
+    assert desk.tags == {"vip", OURS}
+
+
+def test_adding_what_is_there_changes_nothing(desk: Desk) -> None:
+    desk.change(add=(OURS,))
+    sent = len(desk.server.webhooks)
+    desk.change(add=(OURS,))
+    assert len(desk.server.webhooks) == sent
+
+
+def test_only_the_tags_named_are_removed(desk: Desk) -> None:
+    desk.change(add=(OURS, OTHER))
+    desk.change(remove=(OURS,))
+    assert desk.tags == {"vip", OTHER}
+
+
+def test_removing_what_is_not_there_is_no_error(desk: Desk) -> None:
+    desk.change(remove=(OURS,))
+    assert desk.tags == {"vip"}
+
+
+def test_one_change_adds_and_removes(desk: Desk) -> None:
+    desk.change(add=(OURS,))
+    desk.change(add=(OTHER,), remove=(OURS,))
+    assert desk.tags == {"vip", OTHER}
+
+
+def test_reading_gives_every_tag(desk: Desk) -> None:
+    tags = {f"t{number}" for number in range(30)}
+    desk.server.add_ticket(desk.id, *tags)
+    assert desk.read().tags == tags
+
+
+def test_a_tag_that_a_person_adds_meanwhile_survives(desk: Desk) -> None:
+    desk.server.before_write = lambda: desk.server.change(desk.id, add=["urgent"])
+    try:
+        desk.change(add=(OURS,))
+    except ConflictError:
+        desk.change(add=(OURS,))
+    assert desk.tags == {"vip", "urgent", OURS}
+
+
+def test_our_own_change_is_told_by_the_webhook(desk: Desk) -> None:
+    desk.change(add=(OURS,))
+    news = desk.open().news_of(desk.server.webhooks[-1])
+    assert news is not None
+    assert (news.added, news.actors & {OUR_LOGIN}) == ({OURS}, {OUR_LOGIN})
+
+
+def test_a_persons_removal_is_told_by_the_webhook(desk: Desk) -> None:
+    desk.change(add=(OURS,))
+    desk.server.change(desk.id, remove=[OURS])
+    news = desk.open().news_of(desk.server.webhooks[-1])
+    assert news is not None
+    assert (news.removed, news.actors & {PERSON}) == ({OURS}, {PERSON})
+
+
+def test_a_change_of_tags_alone_is_marked_as_such(desk: Desk) -> None:
+    desk.server.change(desk.id, add=[OURS])
+    news = desk.open().news_of(desk.server.webhooks[-1])
+    assert news is not None
+    assert news.only_tags
+
+
+def test_a_new_ticket_is_not_a_change_of_tags(desk: Desk) -> None:
+    news = desk.open().news_of(desk.server.payload(desk.id))
+    assert news is None or not news.only_tags
+
+
+def failure(desk: Desk, **more: Any) -> ActionError:
+    with pytest.raises(ActionError) as raised:
+        desk.change(add=(OURS,), **more)
+    return raised.value
+
+
+def test_too_many_requests_say_when_to_come_back(desk: Desk) -> None:
+    desk.server.plan(Answer(429, {}, {"Retry-After": "37"}))
+    error = failure(desk)
+    assert isinstance(error, TransientError)
+    assert (error.kind, error.retry_after_seconds) == ("rate_limited", 37)
+
+
+def test_a_deleted_ticket_is_not_tried_again(desk: Desk) -> None:
+    desk.server.delete_ticket(desk.id)
+    with pytest.raises(PermanentError) as raised:
+        run(change_ticket(desk, Ticket(project_of(desk), desk.id)))
+    assert raised.value.kind == "not_found"
+
+
+async def change_ticket(desk: Desk, ticket: Ticket) -> None:
+    adapter = desk.open()
+    try:
+        await adapter.read(ticket)
+    finally:
+        await adapter.close()
+
+
+def project_of(desk: Desk) -> str:
+    return {"github": "acme/app", "jira": "APP"}.get(desk.open().name, "")
+
+
+def test_a_missing_permission_is_not_tried_again(desk: Desk) -> None:
+    desk.server.forbidden.add(desk.id)
+    error = failure(desk)
+    assert (type(error), error.kind) == (PermanentError, "forbidden")
+
+
+def test_a_wrong_credential_is_not_tried_again(desk: Desk) -> None:
+    error = failure(desk, token="wr0ng-s3cret")
+    assert error.kind == "unauthorized"
+
+
+def test_no_error_shows_the_credential(desk: Desk) -> None:
+    error = failure(desk, token="wr0ng-s3cret")
+    assert "wr0ng" not in f"{error!r}{error.__cause__!r}"
+
+
+def test_a_server_error_leaves_the_effect_in_doubt(desk: Desk) -> None:
+    desk.server.plan(Answer(500, b"<html>oops</html>"))
+    assert isinstance(failure(desk), DoubtError)
+
+
+def test_a_write_without_an_answer_is_in_doubt(desk: Desk) -> None:
+    desk.server.hang_after_next = True
+    assert isinstance(failure(desk, timeout_seconds=0.3), DoubtError)
+
+
+def test_a_write_in_doubt_tried_again_has_one_effect(desk: Desk) -> None:
+    desk.server.hang_after_next = True
+    failure(desk, timeout_seconds=0.3)
+    desk.change(add=(OURS,))
+    assert (desk.tags, len(desk.server.webhooks)) == ({"vip", OURS}, 1)
+
+
+def test_an_answer_that_is_not_json_is_tried_again(desk: Desk) -> None:
+    desk.server.plan(Answer(200, b"<html>maintenance</html>"))
+    assert isinstance(failure(desk), TransientError)
+
+
+def test_a_redirect_is_not_followed(desk: Desk) -> None:
+    desk.server.plan(Answer(302, b"", {"Location": "http://127.0.0.1:1/"}))
+    assert failure(desk).kind == "redirect"
+
+
+def test_a_reserved_character_stays_inside_its_path_segment(desk: Desk) -> None:
+    odd = "hooksift:a/b?c#d%2e"
+    desk.server.add_ticket(desk.id, odd, "vip")
+    desk.change(remove=(odd,))
+    assert desk.tags == {"vip"}
+
+
+def replaced(payload: Any, old: Any, new: Any) -> Any:
+    """The payload with one value changed wherever it stands."""
+    if isinstance(payload, dict):
+        return {key: replaced(value, old, new) for key, value in payload.items()}
+    return new if payload in (old, str(old)) or str(payload) == str(old) else payload
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["", "..", "1/../2", "1?admin=1", "1 2", "-1", "0", "1\n", "١", 1.5, True, [1], "9" * 40, None],
+    ids=repr,
+)
+def test_an_id_that_is_no_id_is_refused(desk: Desk, odd: Any) -> None:
+    payload = replaced(desk.server.payload(desk.id), desk.id, odd)
+    with pytest.raises(NotOursError):
+        desk.open().ticket_of(payload)
+
+
+@pytest.mark.parametrize(
+    "payload", [None, [], "text", 7, {}, {"issue": []}, {"detail": {"id": {}}}]
+)
+def test_a_payload_of_another_shape_is_refused(desk: Desk, payload: Any) -> None:
+    with pytest.raises(NotOursError):
+        desk.open().ticket_of(payload)
+
+
+def test_the_adapter_promises_one_effect(desk: Desk) -> None:
+    assert desk.open().guarantee is Guarantee.EXACTLY_ONCE
+
+
+def test_the_settings_do_not_show_the_credential(desk: Desk) -> None:
+    assert TOKEN not in repr(desk.server.settings())
+
+
+def test_an_event_of_another_repository_is_refused(local_host: LocalHost) -> None:
+    desk = Desk(GitHubServer(), "42", local_host)
+    payload = replaced(desk.server.payload("42"), "acme/app", "mallory/app")
+    with pytest.raises(NotOursError):
+        desk.open().ticket_of(payload)
+
+
+def test_an_event_of_another_jira_project_is_refused(local_host: LocalHost) -> None:
+    desk = Desk(JiraServer(), "APP-12", local_host)
+    with pytest.raises(NotOursError):
+        desk.open().ticket_of(replaced(desk.server.payload("APP-12"), "APP-12", "SECRET-12"))
+
+
+def test_github_is_never_sent_an_empty_list_of_labels(local_host: LocalHost) -> None:
+    desk = Desk(GitHubServer(), "42", local_host)
+    desk.change(remove=("vip",))
+    assert desk.server.count("POST") == 0
+
+
+def test_githubs_403_with_no_calls_left_waits_for_the_reset(local_host: LocalHost) -> None:
+    desk = Desk(GitHubServer(), "42", local_host)
+    headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "0"}
+    desk.server.plan(Answer(403, {}, headers))
+    error = failure(desk)
+    assert (error.kind, getattr(error, "retry_after_seconds", None)) == ("rate_limited", 1)
+
+
+def test_githubs_labels_are_read_page_by_page(local_host: LocalHost) -> None:
+    desk = Desk(GitHubServer(), "42", local_host)
+    desk.server.add_ticket("42", *(f"t{number}" for number in range(250)))
+    assert len(desk.read().tags) == 250
+
+
+def test_zendesks_replacing_calls_are_never_used(local_host: LocalHost) -> None:
+    desk = Desk(ZendeskServer(), "4711", local_host)
+    desk.change(add=(OURS,))
+    desk.change(add=(OTHER,), remove=(OURS,))
+    writes = {(c.method, c.parts[-1]) for c in desk.server.calls if c.method != "GET"}
+    assert writes == {("PUT", "tags.json"), ("DELETE", "tags.json")}
+
+
+def test_zendesk_notices_a_change_between_read_and_write(local_host: LocalHost) -> None:
+    desk = Desk(ZendeskServer(), "4711", local_host)
+    desk.server.before_write = lambda: desk.server.change("4711", add=["urgent"])
+    assert isinstance(failure(desk), ConflictError)
+
+
+def test_jiras_replacing_form_is_never_used(local_host: LocalHost) -> None:
+    desk = Desk(JiraServer(), "APP-12", local_host)
+    desk.change(add=(OURS,))
+    assert all("fields" not in call.json for call in desk.server.calls if call.body)
