@@ -18,7 +18,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Any, Final, NamedTuple
 
 from enrich.fingerprint.words import VALUE, Candidate, Kind, candidates, is_identifier
@@ -169,8 +169,7 @@ class Learner:
         del self._contexts[f"{len(holes)}{key}"]
         pattern = Pattern(context.print, VALUE.join(_around(text, holes)), context.marks)
         self._patterns[key] = pattern
-        for marks in pattern.marks:
-            self._known.update(tuple(marks))
+        self._known.update(chain.from_iterable(pattern.marks))
         while len(self._patterns) > self._limits.patterns:
             self._drop_pattern(next(iter(self._patterns)))
         return pattern
@@ -185,9 +184,10 @@ class Learner:
                 self._known[mark] += 1
 
     def _drop_pattern(self, key: str) -> None:
-        for marks in self._patterns.pop(key).marks:
-            self._known.subtract(tuple(marks))
-        self._known = +self._known
+        for mark in chain.from_iterable(self._patterns.pop(key).marks):
+            self._known[mark] -= 1
+            if not self._known[mark]:
+                del self._known[mark]
 
     def to_state(self) -> dict[str, Any]:
         """Everything learned as plain JSON values, usually under 100 kB, at most a few MB."""
@@ -228,8 +228,7 @@ class Learner:
             self._contexts[key] = Context(print_, [dict.fromkeys(m) for m in marks])
         for key, print_, text, *marks in state["patterns"]:
             self._patterns[key] = Pattern(print_, text, [dict.fromkeys(m) for m in marks])
-            for values in self._patterns[key].marks:
-                self._known.update(tuple(values))
+            self._known.update(chain.from_iterable(self._patterns[key].marks))
 
 
 class FingerprintStateError(ValueError):

@@ -132,6 +132,8 @@ def mask_run(run: str) -> str:
     if run == "n" or not _NEEDS_A_LOOK.search(run):
         return run
     body = run.rstrip(".:!?,")
+    if run.startswith("::", len(body)):  # the end of an IPv6 prefix, not of a sentence
+        body = run[: len(body) + 2]
     tail = run[len(body) :]
     for pattern, placeholder in _WHOLE:
         if pattern.fullmatch(body):
@@ -165,12 +167,9 @@ def _mask_atom(match: re.Match[str]) -> str:
 
 
 def _mask_segment(segment: str) -> str:
-    if (
-        not _HEX_ID.fullmatch(segment)
-        and (parts := _LETTERS_THEN_DIGITS.fullmatch(segment)) is not None
-    ):
-        return parts.group(1) + "<n>"
-    return "<n>"
+    """An id is masked whole; of a name with a number at its end, the number."""
+    parts = None if _HEX_ID.fullmatch(segment) else _LETTERS_THEN_DIGITS.fullmatch(segment)
+    return f"{parts.group(1)}<n>" if parts else "<n>"
 
 
 def _mask_colons(text: str) -> str:
