@@ -39,6 +39,8 @@ class Intent:
     ticket: str
     change: TagChange
     meanings: Mapping[str, TagMeaning]
+    known: Mapping[str, OwnTagState]
+    """What the change was planned from."""
     event_id: int
     digest: str
     at: datetime
@@ -105,14 +107,28 @@ def own_tags(connection: Connection, target: str, ticket: str) -> dict[str, OwnT
     }
 
 
-def intend(connection: Connection, _tx: int, intents: Sequence[Intent]) -> list[None]:
-    """Handler: write down tags that are about to change."""
-    for intent in intents:
-        for tag in sorted(intent.change.add):
-            _set_tag(connection, intent, tag, OURS)
-        for tag in sorted(intent.change.remove):
-            _set_tag(connection, intent, tag.casefold(), WITHDRAWN)
-    return [None] * len(intents)
+def intend(connection: Connection, _tx: int, intents: Sequence[Intent]) -> list[bool]:
+    """Handler: write down tags that are about to change.
+
+    False, and nothing written, where another event's action wrote to the ticket since `known` was
+    read: two workers must not both believe that they are the last.
+    """
+    return [_intend(connection, intent) for intent in intents]
+
+
+def _intend(connection: Connection, intent: Intent) -> bool:
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:ticket, 0))"),
+            {"ticket": f"{intent.target}\x01{intent.ticket}"},
+        )
+    if own_tags(connection, intent.target, intent.ticket) != intent.known:
+        return False
+    for tag in sorted(intent.change.add):
+        _set_tag(connection, intent, tag, OURS)
+    for tag in sorted(intent.change.remove):
+        _set_tag(connection, intent, tag.casefold(), WITHDRAWN)
+    return True
 
 
 def _set_tag(connection: Connection, intent: Intent, tag: str, state: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 
@@ -110,6 +111,7 @@ class Performer:
         self._now = now
         self._sleep = sleep
         self._chance = chance
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def open_case(self, claim: Claim) -> Case | str:
         """The claim's case, or why there is nothing to do. Reads the store; blocks."""
@@ -190,15 +192,19 @@ class Performer:
                 str(ticket),
                 change,
                 wanted,
+                known,
                 case.claim.event_id,
                 case.loaded.digest,
                 self._now(),
             )
-            await self._store.write(intend, case.intent)
+            if not await self._store.write(intend, case.intent):
+                raise ConflictError(f"another action wrote to {ticket} meanwhile")
             await adapter.change(ticket, seen, change)
             done["add"], done["remove"] = sorted(change.add), sorted(change.remove)
 
-        await self._retrying(once)
+        # Two actions on one ticket would plan from the same state and undo each other.
+        async with self._locks.setdefault(f"{target.name} {ticket}", asyncio.Lock()):
+            await self._retrying(once)
         case.intent = None
         return Outcome("done" if "add" in done else "unchanged", str(ticket), done)
 

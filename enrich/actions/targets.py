@@ -77,10 +77,11 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What adapters need from outside: secrets, names, trust."""
+    """What targets need from outside: secrets, names, time."""
 
     resolve: Callable[[str], str] = resolve_secret
     resolver: Resolver = system_resolver
+    clock: Callable[[], float] = time.monotonic
 
 
 def open_targets(sections: Mapping[str, s.Target], world: World | None = None) -> dict[str, Target]:
@@ -104,9 +105,20 @@ def open_target(name: str, settings: s.Target, world: World) -> Target:
         kind_of(settings),
         settings,
         adapter,
-        Pace(settings.calls_per_second),
+        Pace(settings.calls_per_second, world.clock),
         namespace_of(settings),
     )
+
+
+def secret_references(settings: s.Target) -> list[tuple[str, str]]:
+    """Every secret of a target as (field, reference), for whoever warns of literal ones."""
+    found: list[tuple[str, str]] = []
+    for name, info in type(settings).model_fields.items():
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get("secret"):
+            value = getattr(settings, name)
+            many = value.items() if isinstance(value, dict) else [("", value)]
+            found += [(f"{name}.{key}" if key else name, text) for key, text in many if text]
+    return found
 
 
 def _out(
