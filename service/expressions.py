@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from service.filters import FILTERS, scalar_text
 from service.paths import compile_path
+from service.preset import PLACE
 from service.request import Request
 
 
@@ -33,7 +34,6 @@ Getter = Callable[[View], Any]
 TextGetter = Callable[[View], str | None]
 
 FIRST_KEY = re.compile(r"^(?:[^{}]*\{)?(json|item):([^.|{}\[\]]+)")
-PLACE = re.compile(r"\{([a-z]+:[^{}]*)\}")
 
 
 class ExpressionError(ValueError):

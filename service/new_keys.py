@@ -2,9 +2,9 @@
 
 import base64
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from service.preset import Preset
+from service.preset import JwtVerification, Preset
 from service.verification.known import NOTHING_KNOWN, KnownKeys
 
 
@@ -22,6 +22,10 @@ class Keys(NamedTuple):
 def new_keys(preset: Preset) -> Keys:
     """Keys for a preset that nobody has used before."""
     record = preset.verify
+    if preset.jwt is not None:
+        return _token_keys(preset.jwt)
+    if record.special in ("aws_sns", "paypal"):
+        return _certified_keys(record.special)
     if record.alg == "ed25519":
         return _ed25519_keys(record.key)
     if record.alg == "ecdsa-sha256":
@@ -53,10 +57,14 @@ def _ed25519_keys(form: str) -> Keys:
 
 def _elliptic_pair() -> tuple[str, bytes]:
     """A P-256 key: the private one as PEM, the public one as DER."""
-    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key = ec.generate_private_key(ec.SECP256R1())
+    return _written(ec.generate_private_key(ec.SECP256R1()))
+
+
+def _written(key: Any) -> tuple[str, bytes]:
+    from cryptography.hazmat.primitives import serialization
+
     private = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -66,3 +74,65 @@ def _elliptic_pair() -> tuple[str, bytes]:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return private.decode(), public
+
+
+def _token_keys(record: JwtVerification) -> Keys:
+    if record.key == "secret":
+        return _shared(secrets.token_urlsafe(32))
+    if record.algs[0].startswith("ES"):
+        private, public = _elliptic_pair()
+    else:
+        private, public = _rsa_pair()
+    jwk = _jwk_of(public, record.algs[0])
+    receiver = "push@hooksift.example" if "{secret}" in record.claims.values() else "client:secret"
+    sender = f"{receiver}\n{private}" if "{secret}" in record.claims.values() else private
+    return Keys(receiver, sender, KnownKeys(jwk=jwk))
+
+
+def _jwk_of(public_der: bytes, algorithm: str) -> dict[str, Any]:
+    import jwt
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    key: Any = load_der_public_key(public_der)
+    described = jwt.get_algorithm_by_name(algorithm).to_jwk(key, as_dict=True)
+    return {**described, "kid": "hooksift", "alg": algorithm}
+
+
+def _rsa_pair() -> tuple[str, bytes]:
+    """A 2048-bit key: the private one as PEM, the public one as DER."""
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    return _written(rsa.generate_private_key(public_exponent=65_537, key_size=2_048))
+
+
+def _certified_keys(special: str) -> Keys:
+    """A private key and a certificate of its own for it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    private, _ = _rsa_pair()
+    known = KnownKeys(certificate_pem=_self_signed(load_pem_private_key(private.encode(), None)))
+    if special == "aws_sns":
+        return Keys("arn:aws:sns:eu-central-1:123456789012:alarms", private, known)
+    webhook_id = secrets.token_hex(9).upper()
+    return Keys(webhook_id, f"{webhook_id}\n{private}", known)
+
+
+def _self_signed(key: Any) -> str:
+    from datetime import UTC, datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.x509.oid import NameOID
+
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooksift.example")])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(2025, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2125, 1, 1, tzinfo=UTC))
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

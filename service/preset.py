@@ -6,6 +6,7 @@ A preset is a TOML file in `service/presets/`; a table `[presets.NAME]` in the u
 the same form. `extends` names a preset to start from. See `docs/presets.md` for every field.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -17,6 +18,10 @@ import msgspec
 Expression = str | list[str]
 """Where a value is found: 'json:path', 'header:Name', 'query:name', 'item:path', a template with
 such places in braces, or a list of alternatives of which the first that holds is taken."""
+
+
+PLACE = re.compile(r"\{([a-z]+:[^{}]*)\}")
+"""A place within a template, such as {json:id}."""
 
 
 class PresetError(ValueError):
@@ -161,11 +166,13 @@ def covered_by(preset: Preset) -> frozenset[str]:
 
 
 def _id_is_bound(preset: Preset, body_is_bound: bool, template: str) -> bool:
+    """Whether every place of the id is signed: in a bound body, or named by the template."""
     sources = [preset.event.id] if isinstance(preset.event.id, str) else preset.event.id
-    return bool(sources) and all(
-        (source.startswith("json:") and body_is_bound)
-        or (source.startswith("header:") and source.partition(":")[2].lower() in template)
-        for source in sources
+    places = [place for source in sources for place in PLACE.findall(source) or [source]]
+    return bool(places) and all(
+        (place.startswith("json:") and body_is_bound)
+        or (place.startswith("header:") and place.partition(":")[2].lower() in template)
+        for place in places
     )
 
 

@@ -9,37 +9,17 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from service.expressions import PLACE
-from service.preset import Preset, PresetError
+from service.outgoing import Draft, Outgoing
+from service.preset import PLACE, Preset, PresetError
 from service.request import Request
+from service.special_signing import SIGNERS, sign_token
 from service.verification.content import compile_content
 from service.verification.keys import HMAC_HASHES, secret_bytes
-
-Headers = list[tuple[str, str]]
-
-
-class Outgoing(NamedTuple):
-    """A delivery ready to be sent."""
-
-    method: str
-    url: str
-    headers: Headers
-    body: bytes
-
-
-class Draft(NamedTuple):
-    """What is to be signed."""
-
-    body: bytes
-    url: str
-    method: str
-    now: float
-    headers: Mapping[str, str]
 
 
 def sign(
@@ -64,11 +44,10 @@ def sign(
     named.update(record.require)
     named.update(headers or {})
     draft = Draft(body, url, method, now, named)
-    if preset.jwt is not None or record.special:
-        from service.verification.specials import sign_specially
-
-        special: Outgoing = sign_specially(preset, secret, draft)
-        return special
+    if preset.jwt is not None:
+        return sign_token(preset.jwt, secret, draft)
+    if record.special in SIGNERS:
+        return SIGNERS[record.special](secret, draft)
     if record.alg == "none" and secret:
         return Outgoing(
             method, f"{url.rstrip('/')}/{quote(secret, safe='')}", [*named.items()], body

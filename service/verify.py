@@ -66,10 +66,6 @@ def compile_verifier(
     tolerance = preset.verify.tolerance_seconds if tolerance_seconds is None else tolerance_seconds
     try:
         special = compile_special(preset, secrets, tolerance, known)
-        if special is not None:
-            return special
-        if not secrets:
-            raise SecretError('a secret is needed; set secrets = ["env:NAME"]')
-        return SignatureVerifier(preset, secrets, tolerance)
+        return special or SignatureVerifier(preset, secrets, tolerance)
     except (ExpressionError, SecretError) as error:
         raise PresetError(f"preset {preset.name}: {error}") from error

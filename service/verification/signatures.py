@@ -10,7 +10,7 @@ from service.preset import Preset, Verification
 from service.request import Refused, Request
 from service.verification.candidates import body_before_proof, compile_find, compile_read
 from service.verification.content import compile_content
-from service.verification.keys import compile_check
+from service.verification.keys import SecretError, compile_check
 from service.verification.timestamps import UNITS, check_window, seconds_of, seconds_of_value
 
 
@@ -44,6 +44,8 @@ class SignatureVerifier:
     )
 
     def __init__(self, preset: Preset, secrets: Sequence[str], tolerance_seconds: float) -> None:
+        if not secrets:
+            raise SecretError('a secret is needed; set secrets = ["env:NAME"]')
         record = preset.verify
         self._find = compile_find(record.source)
         self._read = compile_read(record.format, record.split, record.alg)
