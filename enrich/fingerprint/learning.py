@@ -142,8 +142,6 @@ class Learner:
         return self._resolve(print_of(pattern.text), line, depth + 1)
 
     def _add_words(self, key: str, holes: Holes, print_: str) -> Context:
-        # The same pattern can be reached by two holes, or by one beside a value known already.
-        key = f"{len(holes)}{key}"
         context = self._contexts.get(key)
         if context is None:
             context = self._contexts[key] = Context(print_, [{} for _ in holes])
@@ -166,7 +164,7 @@ class Learner:
         return len(marks) >= enough
 
     def _add_pattern(self, key: str, context: Context, text: str, holes: Holes) -> Pattern:
-        del self._contexts[f"{len(holes)}{key}"]
+        del self._contexts[key]
         pattern = Pattern(context.print, VALUE.join(_around(text, holes)), context.marks)
         self._patterns[key] = pattern
         self._known.update(chain.from_iterable(pattern.marks))
@@ -175,8 +173,6 @@ class Learner:
         return pattern
 
     def _keep_values(self, pattern: Pattern, holes: Holes) -> None:
-        if len(pattern.marks) != len(holes):
-            return
         for marks, hole in zip(pattern.marks, holes, strict=True):
             mark = _mark(hole.word)
             if hole.kind is not Kind.NUMBER and mark not in marks and len(marks) < _VALUES_KEPT:
@@ -256,7 +252,7 @@ def _around(text: str, holes: Holes) -> list[str]:
 
 
 def _context_key(text: str, holes: Holes) -> str:
-    return _short("\0".join(_around(text, holes)).replace(VALUE, "\0"))
+    return _short("\0".join(_around(text, holes)))
 
 
 def _mark(word: str) -> str:

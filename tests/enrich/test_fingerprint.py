@@ -150,6 +150,60 @@ def test_upper_case_constants_are_never_a_value() -> None:
     assert len(set(prints([f"user {word} was locked out by policy" for word in words]))) == 9
 
 
+def test_words_for_states_are_never_a_value() -> None:
+    """However many of them a lifecycle has."""
+    states = (
+        *("started", "stopped", "paused", "resumed", "suspended", "created", "deleted"),
+        *("opened", "closed", "enabled", "disabled", "accepted", "rejected", "completed"),
+    )
+    assert len(set(prints([f"the furnace was {state} by its owner" for state in states]))) == 14
+
+
+def test_a_plain_first_word_is_never_a_value() -> None:
+    """It is what the message is about."""
+    assert (
+        len(set(prints([f"{word} did not reach the melting point today" for word in METALS]))) == 12
+    )
+
+
+def test_an_identifier_at_the_start_needs_five_words_around_it() -> None:
+    """With four, the message may well be about it."""
+    names = [f"shop.{word}" for word in METALS]
+    assert len(set(prints([f"{name} did not answer twice" for name in names]))) == 12
+
+
+def test_an_identifier_at_the_start_of_a_long_line_is_a_value() -> None:
+    """Five other words are enough."""
+    names = [f"shop.{word}" for word in METALS]
+    assert len(set(prints([f"{name} did not answer twice today" for name in names]))) == 4
+
+
+def test_two_identifiers_need_more_around_them_than_one() -> None:
+    """Each pair is an error of its own where the rest is only four words and a pair leads."""
+    lines = [f"{word}.old is outdated, rather use {word}.new" for word in METALS]
+    assert len(set(prints(lines))) == 12
+
+
+def test_a_noun_before_a_word_makes_it_a_value_after_six() -> None:
+    """Sooner than a plain word, later than a person."""
+    lines = [f"the furnace lost its device {word} at noon" for word in METALS[:6]]
+    assert [print_ == prints(lines)[0] for print_ in prints(lines)] == [True, *[False] * 4, True]
+
+
+def test_a_very_long_line_teaches_nothing() -> None:
+    """Beyond 1,024 masked characters."""
+    rest = " ".join(METALS * 20)
+    lines = [f"user {name} may not load {rest}" for name in ("ada", "bo", "cy", "di")]
+    assert len(set(prints(lines))) == 4
+
+
+def test_a_line_of_many_words_teaches_nothing() -> None:
+    """Beyond 40 of them."""
+    rest = " ".join(METALS * 4)
+    lines = [f"user {name} may not load {rest}" for name in ("ada", "bo", "cy", "di")]
+    assert len(set(prints(lines))) == 4
+
+
 def test_names_of_errors_are_never_a_value() -> None:
     """However many kinds of error one line reports."""
     kinds = [
@@ -291,6 +345,12 @@ def test_another_error_on_the_same_way_is_another_print() -> None:
     assert len(set(prints([trace, other]))) == 2
 
 
+def test_the_source_line_below_a_frame_does_not_count() -> None:
+    """Even where it looks like the title of an error."""
+    frame = 'Traceback:\n  File "/srv/a.py", line 3, in pay\n    CardError.wrap({})\nCardError: no'
+    assert len(set(prints([frame.format("card"), frame.format("purse")]))) == 1
+
+
 def test_recursion_depth_does_not_change_a_print() -> None:
     """Equal frames in a row count once."""
     frame = '  File "/srv/walk.py", line 3, in walk\n    walk(node)\n'
@@ -313,6 +373,16 @@ def test_a_state_read_back_gives_the_same_prints() -> None:
         half.fingerprint(message)
     other = Fingerprinter.from_state(json.loads(json.dumps(half.to_state())))
     assert [other.fingerprint(message).print for message in messages[200:]] == expected[200:]
+
+
+def test_known_values_survive_storing() -> None:
+    """Names from an old pattern prove a new one sooner, after a restart too."""
+    first = Fingerprinter()
+    for name in ("ada", "bo", "cy"):
+        first.fingerprint(f"user {name} was locked out by policy")
+    second = Fingerprinter.from_state(first.to_state())
+    seen = [second.fingerprint(f"mail for user {name} was sent back") for name in ("ada", "bo")]
+    assert seen[1].print == seen[0].print
 
 
 def test_a_state_of_another_version_is_refused() -> None:
@@ -342,6 +412,21 @@ def test_the_state_is_bounded() -> None:
         "contexts": 60,
         "patterns": 4,
     }
+
+
+def test_the_words_kept_of_one_place_are_bounded() -> None:
+    """12 while it proves itself, 64 afterwards."""
+    fingerprinter = Fingerprinter()
+    for one in METALS[:5]:
+        for other in METALS[:5]:
+            line = f"device {one} did not find its driver {one}{other} at noon"
+            fingerprinter.fingerprint(line)
+    for number in range(90):
+        name = chr(97 + number % 26) + chr(97 + number // 26)
+        fingerprinter.fingerprint(f"user {name} was locked out by policy")
+    kept = [marks for _, _, *places in fingerprinter.to_state()["contexts"] for marks in places]
+    assert max(map(len, kept)) == 12
+    assert [pattern.value_counts for pattern in fingerprinter.learned()] == [[64]]
 
 
 def test_the_state_holds_no_names_of_values() -> None:
