@@ -56,20 +56,21 @@ def errors_before_tickets(
     if not error_sources or not ticket_sources:
         return pl.DataFrame(schema=SCHEMA)
     minute = bucket(timedelta(minutes=1))
-    spans = {"since": scope.get("since"), "until": scope.get("until")}
+    of_errors: Scope = {**scope, "source": error_sources}
+    of_tickets: Scope = {**scope, "source": ticket_sources}
     query = f"""
 WITH err AS MATERIALIZED (
     SELECT fingerprint, {minute} // 60000 AS minute, count(*) AS n, min(event_id) AS first_event
     FROM current_enrichments
     WHERE fingerprint IS NOT NULL
-      AND {within(history, {**spans, "source": error_sources})} GROUP BY ALL),
+      AND {within(history, of_errors)} GROUP BY ALL),
 top AS MATERIALIZED (
     SELECT fingerprint, sum(n)::BIGINT AS error_count, min(first_event) AS first_event
     FROM err GROUP BY fingerprint ORDER BY error_count DESC LIMIT {int(candidates)}),
 tick AS MATERIALIZED (
     SELECT category, {minute} // 60000 AS minute, count(*) AS n
     FROM current_enrichments
-    WHERE {within(history, {**spans, "source": ticket_sources})} GROUP BY ALL),
+    WHERE {within(history, of_tickets)} GROUP BY ALL),
 bounds AS (SELECT min(minute) AS low, max(minute) AS high FROM (
     SELECT minute FROM tick UNION ALL SELECT minute FROM err)),
 totals AS (

@@ -242,10 +242,12 @@ def as_markdown() -> str:
     parts = [
         "# The data dictionary",
         "",
-        "Every table of the history, made from `analytics/dictionary.py` by"
-        " `python -m analytics.dictionary`. All times are UTC. Rows are only ever added: what was"
-        " believed when is in `recorded_at`, and the view `enrichments_over_time` adds"
-        " `superseded_at`.",
+        (
+            "Every table of the history, made from `analytics/dictionary.py` by"
+            " `python -m analytics.dictionary`. All times are UTC. Rows are only ever added: what"
+            " was believed when is in `recorded_at`, and the view `enrichments_over_time` adds"
+            " `superseded_at`."
+        ),
     ]
     for table in TABLES:
         parts += ["", f"## {table.name}", "", table.row, ""]

@@ -24,7 +24,8 @@ WITH failed AS (
     FROM attempts WHERE outcome <> 'enriched' AND {within(history, scope)} GROUP BY ALL)
 SELECT f.source, f.provider, f.error_kind, sum(attempt_count)::BIGINT AS attempt_count,
        count(*) AS event_count,
-       count(*) FILTER (f.event_id IN (SELECT event_id FROM current_enrichments)) AS recovered_count,
+       count(*) FILTER (f.event_id IN (SELECT event_id FROM current_enrichments))
+           AS recovered_count,
        count(d.event_id) AS dead_count,
        arg_max(f.example, f.last_at) AS example, max(f.last_at) AS last_at
 FROM failed f LEFT JOIN dead_events d USING (event_id)

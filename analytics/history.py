@@ -1,4 +1,4 @@
-"""Opening the history: DuckDB with a DuckLake attached, for reading or (the lander only) writing."""
+"""Opening the history: DuckDB with a DuckLake attached, to read or (the lander only) to write."""
 
 import importlib.util
 import shlex
@@ -65,8 +65,9 @@ def connect(
 ) -> History:
     """Open a history for reading, also while a lander writes it.
 
-    `where`: its folder, catalog file or postgresql:// address; by default $HOOKSIFT_HISTORY, then
-    hooksift.toml, then ./hooksift-data. Never writes. Raises HistoryMissing where there is none.
+    `where`: its folder, catalog file or postgresql:// address; by default what
+    $HOOKSIFT_HISTORY_PATH says, then hooksift.toml, then ./hooksift-data. Never writes.
+    Raises HistoryMissing where there is none.
     """
     place = where if isinstance(where, Place) else find(where)
     if not place.is_postgresql and not Path(place.catalog).is_file():

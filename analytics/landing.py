@@ -8,9 +8,9 @@ PostgreSQL those are snapshots, because transactions commit in another order tha
 """
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -214,19 +214,16 @@ class Lander:
     def _insert(self, table: Table, page: pa.Table, *, replaces: bool) -> None:
         self._lake.register("page", page)
         if replaces:
-            kept = "body, body_bytes" if table.name == "events" else ""
+            bodies = ", body, body_bytes" if table.name == "events" else ""
             self._lake.execute(
-                f"CREATE OR REPLACE TEMP TABLE kept AS SELECT id, landed_at{', ' * bool(kept)}{kept}"
+                f"CREATE OR REPLACE TEMP TABLE kept AS SELECT id, landed_at{bodies}"
                 f" FROM {table.name} WHERE id IN (SELECT id FROM page)"
             )
             self._lake.execute(f"DELETE FROM {table.name} WHERE id IN (SELECT id FROM kept)")
-            same = ", ".join(
-                f"coalesce({first}.{name}, {second}.{name}) AS {name}"
-                for name, first, second in (
-                    ("landed_at", "kept", "page"),
-                    *((name, "page", "kept") for name in kept.split(", ") if name),
-                )
-            )
+            same = "coalesce(kept.landed_at, page.landed_at) AS landed_at"
+            if bodies:  # which the store may have dropped already
+                same += ", coalesce(page.body, kept.body) AS body"
+                same += ", coalesce(page.body_bytes, kept.body_bytes) AS body_bytes"
             self._lake.execute(
                 f"INSERT INTO {table.name} BY NAME"
                 f" SELECT page.* REPLACE ({same}) FROM page LEFT JOIN kept USING (id)"
@@ -294,10 +291,8 @@ class Commit:
             except duckdb.Error as failed:
                 raise HistoryError(f"the history could not commit: {failed}") from failed
             return
-        try:
+        with suppress(duckdb.Error):  # the error may have ended the transaction already
             self._lake.execute("ROLLBACK")
-        except duckdb.Error:
-            pass  # the error that brought us here has already ended the transaction
 
 
 def identity_of(connection: Connection) -> str:

@@ -59,7 +59,7 @@ async def run_landing(
 
 def _pause_seconds(settings: HistorySettings, failures: int, *, leads: bool) -> float:
     if failures:
-        return min(MOST_PAUSE_SECONDS, settings.interval_seconds * 2 ** min(failures, 10))
+        return min(MOST_PAUSE_SECONDS, settings.interval_seconds * 2.0 ** min(failures, 10))
     return settings.interval_seconds if leads else settings.standby_seconds
 
 

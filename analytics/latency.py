@@ -16,8 +16,9 @@ STAGES = ("ack", "queue", "model", "commit", "enriched", "land")
 def latency(history: History, *, by_source: bool = False, **scope: Unpack[Scope]) -> pl.DataFrame:
     """Percentiles of every stage of successful enrichments, first revisions only.
 
-    Stages: ack (request headers until the answer was sent, accepted deliveries), queue (claimable until claimed), model (inside the enricher), commit (answered until
-    stored), enriched (arrived until stored, retries included), land (stored until in the history).
+    Stages: ack (request headers until the answer was sent, accepted deliveries), queue (claimable
+    until claimed), model (inside the enricher), commit (answered until stored), enriched (arrived
+    until stored, retries included), land (stored until in the history).
     Out: source str (with by_source), stage str, count i64, p50_ms, p95_ms, p99_ms, max_ms f64 (ms).
     """
     key = "source, " if by_source else ""
@@ -82,7 +83,8 @@ def latency_over_time(
     p50_ms, p95_ms, p99_ms f64 (ms; from a sketch, within about 2 %).
     """
     return history.sql(
-        f"""SELECT {moment("ms")} AS "at", event_count, q[1] AS p50_ms, q[2] AS p95_ms, q[3] AS p99_ms
+        f"""SELECT {moment("ms")} AS "at", event_count,
+                   q[1] AS p50_ms, q[2] AS p95_ms, q[3] AS p99_ms
         FROM (SELECT {bucket(every)} AS ms, count(*) AS event_count,
                      approx_quantile((epoch_us(recorded_at) - {ARRIVED_US}) / 1000.0,
                                      [0.5, 0.95, 0.99]) AS q

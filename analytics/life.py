@@ -100,20 +100,21 @@ def search(
     words: str,
     *,
     limit: int = 100,
-    since: datetime | timedelta = timedelta(days=7),
     **scope: Unpack[Scope],
 ) -> pl.DataFrame:
     """Events whose body, title or text holds `words`, ignoring case; the newest first.
 
-    Bodies are read, so the range is bounded: the last seven days unless `since` says otherwise.
+    Bodies are read, so the range is bounded: the last seven days unless `since` says otherwise
+    (None: everything).
     Out: id i64, source, event_type, title, snippet str (80 characters either side),
     received_at datetime[us, UTC].
     """
     if not words.strip():
         raise HistoryError("search for at least one word")
     needle = quoted(words.lower())
-    condition = within(history, {**scope, "since": since}, "id")
-    found = history.sql(
+    scope.setdefault("since", timedelta(days=7))
+    condition = within(history, scope, "id")
+    return history.sql(
         f"""SELECT id, source, event_type, title,
                    substr(body, greatest(1, place - 80), {len(words)} + 160) AS snippet, received_at
         FROM (SELECT *, instr(lower(body), {needle}) AS place FROM events
@@ -122,4 +123,3 @@ def search(
                                      OR contains(lower(text), {needle})))
         ORDER BY id DESC LIMIT {int(limit)}"""
     )
-    return found

@@ -10,7 +10,7 @@ from typing import Any
 from analytics.errors import HistoryMissing
 from analytics.settings import HistorySettings, S3Settings
 
-VARIABLE = "HOOKSIFT_HISTORY"
+VARIABLE = "HOOKSIFT_HISTORY_PATH"
 CATALOG_FILE = "catalog.sqlite"
 FOLDERS = ("hooksift-data", "hooksift-demo")
 
@@ -74,10 +74,10 @@ def find(
     environ: Mapping[str, str] = os.environ,
     folder: Path | None = None,
 ) -> Place:
-    """Where the history is: `where`, else $HOOKSIFT_HISTORY, else hooksift.toml, else a data folder.
+    """Where the history is: `where`, else $HOOKSIFT_HISTORY_PATH, else what is configured here.
 
-    The last two are looked for in `folder` (default: here) and the folder above it, so that a
-    notebook in notebooks/ finds what the project's folder holds.
+    That is hooksift.toml, then a data folder. Both are looked for in `folder` (default: here) and
+    the folder above it, so that a notebook in notebooks/ finds what the project's folder holds.
     Raises HistoryMissing where there is none.
     """
     told = str(where or environ.get(VARIABLE, ""))

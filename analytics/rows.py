@@ -68,6 +68,8 @@ def _array(values: Sequence[Any], kind: str) -> pa.Array:
         return pa.array([_words(value) for value in values], ARROW[kind])
     if kind == "DOUBLE[]":
         return pa.array([msgspec.json.decode(value) for value in values], ARROW[kind])
+    if kind == "DOUBLE[]":
+        return pa.array([msgspec.json.decode(value) for value in values], ARROW[kind])
     return pa.array(values, ARROW[kind])
 
 
@@ -103,16 +105,11 @@ def _event_facts(delivery: Any, payload: str | None) -> tuple[Any, ...]:
         size = None if payload is None else len(payload.encode())
         return (None, None, None, None, None, None, payload, size)
     _, preset, method, url, address, key, verified, raw = delivery
-    body = payload if payload is not None else (_text_of(raw) if raw else None)
-    if payload is None and raw:
-        size = len(raw)
-    else:
-        size = None if body is None else len(body.encode())
+    if payload is not None:
+        raw = payload.encode()
+    body = bytes(raw).decode("utf-8", "replace") if raw else None
+    size = len(raw) if raw else None
     return (preset, method, url, _prefix(address), key, verified, body, size)
-
-
-def _text_of(raw: Any) -> str:
-    return bytes(raw).decode("utf-8", "replace")
 
 
 _prefix: Callable[[str], str] = lru_cache(maxsize=65_536)(prefix_of)
