@@ -3,6 +3,8 @@
 The openai client is imported only when a model is configured.
 """
 
+import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from enrich.chain import Gate
 from enrich.enricher import Enricher, ExampleFinder
 from enrich.outcomes import ActionsFor, no_actions
+from enrich.pace import Pace
 from enrich.plan import Plan, build_plan, redacts
 from enrich.settings import EnrichSettings, ModelSettings, TaxonomySettings, build_taxonomies
 from enrich.worker import Observer, Worker
@@ -100,8 +103,12 @@ def make_model(
     )
 
 
-def make_gate(_name: str, _model: ModelSettings) -> Gate:
-    """What paces and breaks the calls to one model."""
-    from enrich.chain import OpenGate
-
-    return OpenGate()
+def make_gate(name: str, model: ModelSettings) -> Gate:
+    """What paces the calls to one model and leaves it alone while it is down."""
+    return Pace(
+        name,
+        max_concurrency=model.max_concurrency,
+        calls_per_minute=model.calls_per_minute,
+        clock=time.monotonic,
+        chance=random.random,
+    )

@@ -135,6 +135,8 @@ class OutcomeMaker:
         outcome = self._outcome(case, now, notes)
         if asked.answer is None:
             assert asked.error is not None
+            if _never_called(asked):
+                return self._left_alone(outcome, asked.error, now)
             self._give_up_or_retry(outcome, asked.error, now)
             return outcome
         notes.append(self._success(asked.answer, now))
@@ -216,6 +218,13 @@ class OutcomeMaker:
         """Within the first hour of the next day: at midnight all budgets open at once."""
         return next_day(now) + timedelta(seconds=3600 * self._chance())
 
+    def _left_alone(self, outcome: Outcome, error: Exception, now: datetime) -> Outcome:
+        """Every model is being left alone: come back when one may be asked, nothing counted."""
+        wait = getattr(error, "retry_after_seconds", None) or 1.0
+        outcome.put_off_until = now + timedelta(seconds=wait * (1 + self._chance()))
+        outcome.attempts = []
+        return outcome
+
     def _retry_degraded(
         self, claim: Claim, error: Exception | None, now: datetime, over_budget: bool
     ) -> datetime | None:
@@ -260,6 +269,11 @@ class OutcomeMaker:
             return None
         lifetime = timedelta(seconds=self._plan.settings.reuse_lifetime_seconds)
         return ReuseNote(case.digest, case.print.fingerprint, to_microseconds(now + lifetime))
+
+
+def _never_called(asked: Asked) -> bool:
+    """Whether every enricher's circuit was open: nothing was sent, so nothing was tried."""
+    return bool(asked.tried) and all(tried.kind == "circuit_open" for tried in asked.tried)
 
 
 def known_of(finding: Finding) -> Known | None:

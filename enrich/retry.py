@@ -35,7 +35,7 @@ class RetryPolicy:
 
     def is_worth_it(self, error: BaseException) -> bool:
         """Whether a call in a moment could end otherwise."""
-        if not isinstance(error, TransientError):
+        if not isinstance(error, TransientError) or error.kind == "circuit_open":
             return False
         asked = error.retry_after_seconds
         return asked is None or asked <= self.max_retry_after_seconds
