@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
 from sqlmodel import col, select
@@ -67,6 +68,32 @@ def load(connection: Connection, event_id: int, name: str) -> Loaded | None:
         event.received_at,
         failed,
     )
+
+
+class ArrivedEvent(Protocol):
+    """What is needed of an event before it is enriched."""
+
+    id: int
+    source: str
+    title: str
+    text: str
+    received_at: datetime
+
+
+def arrivals_of(
+    connection: Connection, event_ids: Sequence[int], presets: Collection[str]
+) -> Iterator[tuple[ArrivedEvent, str, Any]]:
+    """Events of these presets, each with its preset and payload; without a payload none."""
+    events = connection.execute(
+        select(*_columns(Event))
+        .join(Delivery, col(Delivery.id) == col(Event.delivery_id))
+        .where(col(Event.id).in_(event_ids), col(Delivery.preset).in_(presets))
+        .order_by(col(Event.id))
+    ).all()
+    for event in events:
+        preset, payload = payload_of(connection, event)
+        if payload is not None:
+            yield event, preset, payload
 
 
 def payload_of(connection: Connection, event: Any) -> tuple[str, Any]:

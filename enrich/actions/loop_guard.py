@@ -17,15 +17,15 @@ Words decide in the end: an event that brings something a person wrote is never 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, text
 
 from enrich.actions.adapters.contract import TicketAdapter, TicketNews
 from enrich.actions.errors import NotOursError
 from enrich.actions.journal import OwnTagState, own_tags
-from enrich.actions.loading import digest_of, payload_of
-from enrich.actions.rule_book import EventRow, RuleBook
+from enrich.actions.loading import ArrivedEvent, arrivals_of, digest_of
+from enrich.actions.rule_book import RuleBook
 from enrich.actions.tags import ADDED, OURS, REMOVED, WITHDRAWN, TagMeaning, meaning_of
 from enrich.actions.targets import Kind, Target
 from enrich.tables import Action, Label
@@ -94,22 +94,29 @@ class LoopGuard:
         self._targets = [t for t in targets.values() if t.kind is not Kind.MESSAGE]
         self._book = book
 
-    def recognise(self, connection: Connection, event: EventRow) -> Recognised | None:
-        """What an event is, asked before it is enriched. Reads only.
+    def recognise_all(
+        self, connection: Connection, event_ids: Sequence[int]
+    ) -> dict[int, Recognised]:
+        """Those of the events that are our own echo or a person's change, by id. Reads only."""
+        presets = {p for target in self._targets for p in _adapter(target).presets}
+        if not presets or not event_ids:
+            return {}
+        found: dict[int, Recognised] = {}
+        for event, preset, payload in arrivals_of(connection, event_ids, presets):
+            recognised = self.recognise(connection, event, preset, payload)
+            if recognised is not None:
+                found[event.id] = recognised
+        return found
 
-        `event` is a row of the events table (`delivery_id` and `payload` too).
-        """
-        if not self._targets:
-            return None
-        preset, payload = payload_of(connection, event)
-        if payload is None:
-            return None
+    def recognise(
+        self, connection: Connection, event: ArrivedEvent, preset: str, payload: Any
+    ) -> Recognised | None:
+        """What one event is; None for one like any other."""
         for target in self._targets:
-            adapter = cast(TicketAdapter, target.adapter)
-            if preset not in adapter.presets:
+            if preset not in _adapter(target).presets:
                 continue
             try:
-                news = adapter.news_of(payload)
+                news = _adapter(target).news_of(payload)
             except NotOursError:
                 continue
             if news is not None:
@@ -120,7 +127,7 @@ class LoopGuard:
     def _judge(
         self,
         target: Target,
-        event: EventRow,
+        event: ArrivedEvent,
         news: TicketNews,
         known: Mapping[str, OwnTagState],
     ) -> Recognised | None:
@@ -164,7 +171,7 @@ class LoopGuard:
     def _unchanged(
         self,
         target: Target,
-        event: EventRow,
+        event: ArrivedEvent,
         news: TicketNews,
         known: Mapping[str, OwnTagState],
         is_other: bool,
@@ -174,8 +181,7 @@ class LoopGuard:
             return None
         present = {t.casefold() for t in news.tags if target.space.holds(t)}
         latest = max(known.values(), key=lambda state: state.changed_at)
-        received_at: datetime = event.received_at  # type: ignore[attr-defined]
-        soon = received_at - latest.changed_at < ECHO_WITHIN
+        soon = event.received_at - latest.changed_at < ECHO_WITHIN
         same_words = digest_of(event.title, event.text) == latest.digest
         shown = _with(known, OURS) | _with(known, ADDED)
         explained = shown <= present <= shown | _with(known, WITHDRAWN)
@@ -186,7 +192,7 @@ class LoopGuard:
     def _own(
         self,
         target: Target,
-        event: EventRow,
+        event: ArrivedEvent,
         news: TicketNews,
         known: Mapping[str, OwnTagState],
         tags: set[str],
@@ -203,7 +209,7 @@ class LoopGuard:
     def _person(
         self,
         target: Target,
-        event: EventRow,
+        event: ArrivedEvent,
         news: TicketNews,
         known: Mapping[str, OwnTagState],
         added: set[str],
@@ -318,8 +324,12 @@ def _record_labels(
         )
 
 
+def _adapter(target: Target) -> TicketAdapter:
+    return cast(TicketAdapter, target.adapter)
+
+
 def _echo(
-    event: EventRow, target: Target, news: TicketNews, cause: int | None, why: str
+    event: ArrivedEvent, target: Target, news: TicketNews, cause: int | None, why: str
 ) -> OwnEcho:
     return OwnEcho(
         event.id, event.source, target.name, str(news.ticket), target.adapter.name, cause, why

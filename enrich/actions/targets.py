@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from enrich.actions import settings as s
-from enrich.actions.adapters.contract import Adapter
+from enrich.actions.adapters.contract import Adapter, Guarantee
 from enrich.actions.outbound import Outbound, Resolver, system_resolver
 from enrich.actions.tags import Namespace
 from service.errors import SettingsError
@@ -30,6 +30,15 @@ def kind_of(settings: s.Target) -> Kind:
     if isinstance(settings, s.SentryTarget | s.PagerDutyTarget):
         return Kind.NOTE
     return Kind.TAGS
+
+
+def guarantee_of(settings: s.Target) -> Guarantee:
+    """How often an action at a target with these settings has its effect."""
+    if isinstance(settings, s.PagerDutyEventsTarget | s.AlertmanagerTarget):
+        return Guarantee.EXACTLY_ONCE
+    if isinstance(settings, s.MessageTarget):
+        return Guarantee(settings.delivery.replace("-", " "))
+    return Guarantee.EXACTLY_ONCE
 
 
 def namespace_of(settings: s.Target) -> Namespace:

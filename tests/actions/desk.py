@@ -146,7 +146,7 @@ class Office:
 
     def recognise(self, event: Event) -> Recognised | None:
         with self.store.read() as connection:
-            found = self.guard.recognise(connection, event)
+            found = self.guard.recognise_all(connection, [event.id]).get(event.id)
         if found is not None:
             first = self.store.new_ids(1 + len(getattr(found, "labels", ())))
             self.store.write_now(record_all, Recording(found, first, self.clock.now))

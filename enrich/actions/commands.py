@@ -1,0 +1,68 @@
+"""The commands of the act stage: try rules on an event, see what was done."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
+    """Add `rules test`, `rules list` and `actions` to the command."""
+    rules = typer.Typer(help="Rules: what happens to an enriched event.", no_args_is_help=True)
+    app.add_typer(rules, name="rules")
+
+    @rules.command("test")
+    def test(
+        event: Annotated[int, typer.Argument(help="an event's id")],
+    ) -> None:
+        """Show which rules apply to an event, why, and what they would send. Sends nothing."""
+        from enrich.actions.preview import preview
+        from enrich.actions.rule_book import RuleBook
+
+        settings = load_settings()
+        book = RuleBook(settings.rules, settings.targets)
+        if not book.rules:
+            typer.echo("no rules are configured; see [[rules]] in the README")
+            raise typer.Exit(1)
+        with _store(settings) as store, store.read() as connection:
+            for line in preview(connection, book, settings.targets, event):
+                typer.echo(line)
+
+    @rules.command("list")
+    def list_rules() -> None:
+        """Show every rule's actions: where, in which mode, how often they have their effect."""
+        from enrich.actions.rule_book import RuleBook
+        from enrich.actions.targets import Kind, guarantee_of
+
+        settings = load_settings()
+        book = RuleBook(settings.rules, settings.targets)
+        for rule in book.rules:
+            for action in book.actions_of(rule):
+                target = settings.targets[action.settings.target]
+                mode = rule.mode or ("act" if action.kind is Kind.MESSAGE else "suggest")
+                typer.echo(
+                    f"{action.name}: {action.kind.value} at {action.settings.target}"
+                    f" ({target.adapter}), {mode}, {guarantee_of(target).value}"
+                )
+
+    @app.command()
+    def actions(
+        event: Annotated[int | None, typer.Option(help="of this event only")] = None,
+        limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many")] = 20,
+    ) -> None:
+        """Show the newest tries of write-backs and notifications, and how they ended."""
+        from rich.console import Console
+
+        from enrich.actions.listing import actions_table
+
+        settings = load_settings()
+        with _store(settings) as store, store.read() as connection:
+            Console().print(actions_table(connection, event, limit))
+
+
+def _store(settings: Any) -> Any:
+    from contextlib import closing
+
+    from service.store import open_store
+
+    return closing(open_store(settings.store_url, upgrade=False))
