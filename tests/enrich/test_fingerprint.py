@@ -192,7 +192,7 @@ def test_a_noun_before_a_word_makes_it_a_value_after_six() -> None:
 
 def test_a_very_long_line_teaches_nothing() -> None:
     """Beyond 1,024 masked characters."""
-    rest = " ".join(METALS * 20)
+    rest = " ".join(word * 8 for word in METALS * 3)[:1200]
     lines = [f"user {name} may not load {rest}" for name in ("ada", "bo", "cy", "di")]
     assert len(set(prints(lines))) == 4
 
@@ -458,6 +458,16 @@ def test_what_was_learned_can_be_forgotten() -> None:
         shared = fingerprinter.fingerprint(f"user {name} was locked out by policy").print
     fingerprinter.forget(shared)
     assert fingerprinter.fingerprint("user di was locked out by policy").print != shared
+
+
+def test_names_of_a_forgotten_pattern_prove_nothing() -> None:
+    """They are as new as any others."""
+    fingerprinter = Fingerprinter()
+    for name in ("ada", "bo", "cy"):
+        shared = fingerprinter.fingerprint(f"user {name} was locked out by policy").print
+    fingerprinter.forget(shared)
+    seen = [fingerprinter.fingerprint(f"mail for user {n} was sent back") for n in ("ada", "bo")]
+    assert seen[1].print != seen[0].print
 
 
 def test_forgetting_an_unknown_print_changes_nothing() -> None:
