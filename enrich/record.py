@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from enrich.enricher import Answer
 from enrich.errors import Spent
+from enrich.tables import Attempt, Enrichment
 from service.queue import Claim, NewWork, bury, complete, enqueue, release, retry_later
 from service.store.store import words_of
 from service.tables import from_microseconds, to_microseconds
@@ -161,7 +162,7 @@ def _insert_attempts(connection: Connection, tx: int, outcomes: Iterable[Outcome
                     tx,
                 )  # fmt: skip
             rows.append(row)
-    words_of(connection).insert_rows(connection, "attempts", ATTEMPT_COLUMNS, rows)
+    words_of(connection).insert_rows(connection, Attempt.__tablename__, ATTEMPT_COLUMNS, rows)
 
 
 def _insert_findings(connection: Connection, tx: int, outcomes: Sequence[Outcome]) -> None:
@@ -179,7 +180,7 @@ def _insert_findings(connection: Connection, tx: int, outcomes: Sequence[Outcome
         enrichment_row(claim.event_id, claim.source, finding, revisions.get(claim.event_id, 0), tx)
         for claim, finding in kept
     ]
-    words_of(connection).insert_rows(connection, "enrichments", ENRICHMENT_COLUMNS, rows)
+    words_of(connection).insert_rows(connection, Enrichment.__tablename__, ENRICHMENT_COLUMNS, rows)
     enqueue_new(connection, [work for _, finding in kept for work in finding.works])
     _note_reuse(connection, [(claim.source, finding) for claim, finding in kept])
 

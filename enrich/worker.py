@@ -8,17 +8,15 @@ model therefore never holds up the sources that do not use it.
 
 import asyncio
 import random
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
-import psycopg
 import structlog
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from enrich.budget import REFRESH_SECONDS, Budgets, day_of
 from enrich.chain import Asked, tried_of
@@ -32,7 +30,7 @@ from enrich.prints import EventPrinter
 from enrich.record import STUB, Outcome, record_outcomes
 from enrich.retry import Sleep
 from enrich.reuse_book import ReuseBook
-from service.errors import StoreUnavailable
+from service.errors import NotStorable, StoreUnavailable
 from service.queue import (
     ENRICH,
     Claim,
@@ -47,12 +45,6 @@ from service.tables import to_microseconds
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
-REFUSED = (
-    SQLAlchemyError,
-    sqlite3.Error,
-    psycopg.Error,
-    ValueError,
-)  # a value that cannot be stored
 INSTANT_LANES = 2  # one commits while the other computes
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 STORE_PATIENCE_SECONDS = 300.0  # how long paid answers are kept while the store is away
@@ -121,6 +113,8 @@ class Worker:
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
         self._news = asyncio.Event()
         self._stopping = False
+        self.is_idle = False
+        """Whether a lane found nothing to do and waits."""
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -174,10 +168,13 @@ class Worker:
         if self._stopping:
             return
         self._news.clear()
+        self.is_idle = True
         try:
             await asyncio.wait_for(self._news.wait(), wait)
         except TimeoutError:
             return
+        finally:
+            self.is_idle = False
 
     def _next_due(self) -> datetime | None:
         with self._store.read() as connection:
@@ -217,12 +214,19 @@ class Worker:
             key = case.claim.key
             task = asyncio.create_task(self._fly(case))
             self._flights[key] = (case, task)
-            task.add_done_callback(lambda _task, key=key: self._flights.pop(key, None))  # type: ignore[misc]
+            task.add_done_callback(partial(self._landed, key))
         return len(claims)
 
     async def _fly(self, case: Case) -> None:
         await self._record([await self._enrich(case)])
         self._news.set()  # there is room again
+
+    def _landed(self, key: tuple[int, str, str, int], task: "asyncio.Task[None]") -> None:
+        """A flight ended. Its work is claimable again when the lease runs out, if it crashed."""
+        self._flights.pop(key, None)
+        if not task.cancelled() and task.exception() is not None:
+            error = type(task.exception()).__name__
+            log.error("enrich.not_recorded", event_id=str(key[0]), error=error)
 
     def _model_sources(self) -> list[str]:
         return [name for name, p in self._plan.profiles.items() if p.instant is None]
@@ -423,7 +427,7 @@ class Worker:
                     raise
                 await self._sleep(wait)
                 wait = min(wait * 2, 5.0)
-            except REFUSED as error:
+            except NotStorable as error:
                 await self._record_apart(outcomes, error)
                 return
         self._observe(outcomes, held)
