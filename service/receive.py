@@ -5,6 +5,7 @@ only refuse. Nothing is answered with 2xx before the commit that holds the deliv
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
@@ -15,7 +16,7 @@ import structlog
 
 from service.acks import AckTimes
 from service.endpoint import Endpoint
-from service.errors import StoreUnavailable
+from service.errors import NotStorable, StoreUnavailable
 from service.handshake import Reply
 from service.intake import Arrival, Receipt, store_arrivals
 from service.limits import RateLimit
@@ -33,7 +34,18 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 PREFIX = "/v1/webhooks/"
 JSON = "application/json"
 RETRY_SECONDS = 5
+# Refused with the body unread: the connection is closed rather than read to a stranger's end.
+BEFORE_THE_BODY = {
+    "unknown_source",
+    "unknown_path",
+    "body_too_large",
+    "body_timeout",
+    "address_not_allowed",
+    "address_rate",
+}
 KEY_FETCH_SECONDS = 5
+SWALLOW_BYTES = 65_536
+SWALLOW_SECONDS = 1.0
 
 log = structlog.get_logger("hooksift.receive")
 
@@ -94,7 +106,15 @@ class Receiver:
         try:
             answer = await self._answer(endpoint, scope, receive, source, rest, address)
         except Turned as turned:
+            if turned.reason in BEFORE_THE_BODY:
+                await swallow(receive)
             answer = self._refuse(endpoint, turned, address)
+        except Unparsable as bad:
+            answer = self._refuse(endpoint, Turned(400, bad.reason, bad.message), address)
+        except StoreUnavailable as error:
+            log.warning("not_stored", source=source, reason=str(error))
+            later = unavailable("store_unavailable", "cannot store now; send it again")
+            answer = self._refuse(endpoint, later, address)
         except ClientGone:
             return
         await respond(send, answer)
@@ -184,18 +204,13 @@ class Receiver:
                 raise unavailable(refused.reason, refused.message) from None
             status = endpoint.preset.ack.refused_status
             raise Turned(status, refused.reason, refused.message) from None
-        except Unparsable as bad:
-            raise Turned(400, bad.reason, bad.message) from None
 
     async def _take(
         self, endpoint: Endpoint, request: Request, verified: Verified, address: str
     ) -> Answer:
         fast = self._fast[endpoint.source]
         fast.secret_matched(verified.secret_index)
-        try:
-            payload = endpoint.parse(request)
-        except Unparsable as bad:
-            raise Turned(400, bad.reason, bad.message) from None
+        payload = endpoint.parse(request)
         reply = endpoint.reader.handshakes.signed(request, payload, verified.secret_index)
         if reply is not None:
             return self._handshake(endpoint, reply)
@@ -214,9 +229,9 @@ class Receiver:
     async def _commit(self, arrival: Arrival) -> Receipt:
         try:
             receipt: Receipt = await self._store.write(store_arrivals, arrival)
-        except StoreUnavailable as error:
-            log.warning("not_stored", source=arrival.source, reason=str(error))
-            raise unavailable("store_unavailable", "cannot store now; send it again") from None
+        except NotStorable as error:
+            log.warning("not_storable", source=arrival.source, reason=str(error))
+            raise Turned(400, "not_storable", "the database cannot hold this delivery") from None
         return receipt
 
     def _acknowledge(self, endpoint: Endpoint, arrival: Arrival, receipt: Receipt) -> Answer:
@@ -340,9 +355,22 @@ def refusal_answer(turned: Turned) -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if turned.retry_after is not None:
         headers = ((b"retry-after", b"%d" % max(1, round(turned.retry_after + 0.5))),)
-    if turned.status in (408, 413):
+    if turned.reason in BEFORE_THE_BODY:
         headers = (*headers, (b"connection", b"close"))
     return Answer(turned.status, json.dumps(words).encode(), JSON, headers)
+
+
+async def swallow(receive: Receive) -> None:
+    """Read a small body that nobody wants: closing on unread bytes would reset the connection,
+    and the caller might never see the answer."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(SWALLOW_SECONDS):
+            while size < SWALLOW_BYTES:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body"):
+                    return
 
 
 async def respond(send: Send, answer: Answer) -> None:

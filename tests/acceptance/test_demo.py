@@ -1,0 +1,59 @@
+"""`hooksift demo`, as `make demo` runs it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
+    """One run of the demo."""
+    folder: Path = tmp_path_factory.mktemp("demo") / "data"
+    return subprocess.run(
+        [sys.executable, "-m", "hooksift", "demo", "--data", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_the_demo_succeeds(demo: "subprocess.CompletedProcess[str]") -> None:
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+
+
+def test_the_demo_says_that_all_adds_up(demo: "subprocess.CompletedProcess[str]") -> None:
+    assert "All of it adds up" in demo.stdout
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "What became of what each source sent",
+        "Events by category and severity",
+        "Latency, milliseconds",
+        "Failures by reason",
+        "Calls made against events enriched",
+    ],
+)
+def test_the_demo_prints_its_tables(demo: "subprocess.CompletedProcess[str]", heading: str) -> None:
+    assert heading in demo.stdout
+
+
+def test_the_demo_says_what_to_type_next(demo: "subprocess.CompletedProcess[str]") -> None:
+    assert "make lab" in demo.stdout
+    assert "make serve" in demo.stdout
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("do not remove")
+    run = subprocess.run(
+        [sys.executable, "-m", "hooksift", "demo", "--data", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert (tmp_path / "precious").exists()
