@@ -215,11 +215,13 @@ class Outbound:
         body: Any = None,
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        slash: bool = False,
     ) -> Reply:
         """The answer to one request, whatever its status except a redirect.
 
-        `body` is sent as JSON, `content` as it is. Raises TransientError when nothing was sent,
-        DoubtError when nobody knows, PermanentError for what no retry mends.
+        `body` is sent as JSON, `content` as it is; `slash` ends the path in one. Raises
+        TransientError when nothing was sent, DoubtError when nobody knows, PermanentError for what
+        no retry mends.
         """
         sent = {**self._headers, **{k.lower(): v for k, v in (headers or {}).items()}}
         if body is not None:
@@ -231,7 +233,7 @@ class Outbound:
                 scheme=self.origin.scheme,
                 host=self.origin.host,
                 port=self.origin.port,
-                target=self._target(segments, query),
+                target=self._target(segments, query, slash),
             ),
             headers=[(b"host", self._host_header()), *_encoded(sent, content)],
             content=content or b"",
@@ -273,8 +275,11 @@ class Outbound:
         """Close idle connections."""
         await self._pool.aclose()
 
-    def _target(self, segments: Sequence[str | int], query: Mapping[str, str] | None) -> str:
+    def _target(
+        self, segments: Sequence[str | int], query: Mapping[str, str] | None, slash: bool
+    ) -> str:
         path = self.origin.path + "".join(f"/{encoded_segment(str(s))}" for s in segments)
+        path += "/" if slash else ""
         pairs = "&".join(part for part in (self.origin.query, urlencode(query or {})) if part)
         return (path or "/") + (f"?{pairs}" if pairs else "")
 

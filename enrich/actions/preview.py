@@ -12,7 +12,7 @@ from enrich.actions.messages import clean_values
 from enrich.actions.plain_text import one_line, plain_text
 from enrich.actions.rule_book import PlannedAction, RuleBook
 from enrich.actions.rules import Decision, Reason, Step
-from enrich.actions.settings import Target, TicketTarget
+from enrich.actions.settings import FreshdeskTarget, Target, TicketTarget
 from enrich.actions.targets import Kind, World, guarantee_of, open_target
 
 MARKS = {True: "yes", False: "no ", None: "?  "}
@@ -51,7 +51,9 @@ def _action(
     verb = "do it" if decision.step is Step.ACT else "suggest only"
     yield f"  action {action.name}: {action.kind.value} at {action.settings.target} ({adapter})"
     yield f"    {verb}: {decision.why}"
-    yield f"    {guarantee_of(settings).value}"
+    overwrites = isinstance(settings, FreshdeskTarget)
+    risk = "; a tag changed in the same moment may be lost" if overwrites else ""
+    yield f"    {guarantee_of(settings).value}{risk}"
     if action.kind is not Kind.MESSAGE:
         yield f"    on {_ticket(action.settings.target, settings, loaded)}"
     yield from _sent(action, loaded)

@@ -174,6 +174,48 @@ def _jira(settings: s.JiraTarget, world: World) -> Adapter:
     return jira.Jira(settings, _out(settings, world, settings.url, headers))
 
 
+def _gitlab(settings: s.GitLabTarget, world: World) -> Adapter:
+    from enrich.actions.adapters import gitlab
+
+    headers = gitlab.headers(world.resolve(settings.token))
+    return gitlab.GitLab(settings, _out(settings, world, settings.url, headers))
+
+
+def _intercom(settings: s.IntercomTarget, world: World) -> Adapter:
+    from enrich.actions.adapters import intercom
+
+    headers = intercom.headers(world.resolve(settings.token))
+    return intercom.Intercom(settings, _out(settings, world, settings.url, headers))
+
+
+def _freshdesk(settings: s.FreshdeskTarget, world: World) -> Adapter:
+    from enrich.actions.adapters import freshdesk
+
+    headers = freshdesk.headers(world.resolve(settings.token))
+    return freshdesk.Freshdesk(_out(settings, world, settings.url, headers))
+
+
+def _linear(settings: s.LinearTarget, world: World) -> Adapter:
+    from enrich.actions.adapters import linear
+
+    headers = linear.headers(world.resolve(settings.token))
+    return linear.Linear(settings, _out(settings, world, settings.url, headers))
+
+
+def _sentry(settings: s.SentryTarget, world: World) -> Adapter:
+    from enrich.actions.adapters import sentry
+
+    headers = sentry.headers(world.resolve(settings.token))
+    return sentry.Sentry(settings, _out(settings, world, settings.url, headers))
+
+
+def _pagerduty(settings: s.PagerDutyTarget, world: World) -> Adapter:
+    from enrich.actions.adapters import pagerduty
+
+    headers = pagerduty.headers(settings, world.resolve(settings.token))
+    return pagerduty.PagerDuty(_out(settings, world, settings.url, headers))
+
+
 def _slack(settings: s.SlackTarget, world: World) -> Adapter:
     from enrich.actions.adapters import slack
 
@@ -247,6 +289,12 @@ ADAPTERS: dict[type, Callable[[Any, World], Adapter]] = {
     s.GitHubTarget: _github,
     s.ZendeskTarget: _zendesk,
     s.JiraTarget: _jira,
+    s.GitLabTarget: _gitlab,
+    s.IntercomTarget: _intercom,
+    s.FreshdeskTarget: _freshdesk,
+    s.LinearTarget: _linear,
+    s.SentryTarget: _sentry,
+    s.PagerDutyTarget: _pagerduty,
     s.SlackTarget: _slack,
     s.TeamsTarget: _teams,
     s.DiscordTarget: _discord,

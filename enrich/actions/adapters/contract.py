@@ -109,6 +109,9 @@ class TagAdapter(TicketAdapter, Protocol):
 
     guarantee: ClassVar[Guarantee]
     max_tag_chars: ClassVar[int]
+    overwrites: ClassVar[bool]
+    """Whether the provider only takes all tags at once, so that a tag which a person changes in the
+    very moment of our write may be lost."""
 
     async def read(self, ticket: Ticket) -> Seen:
         """The ticket's tags now."""

@@ -53,6 +53,7 @@ class GitHub(OverHttp):
     presets: ClassVar[frozenset[str]] = frozenset({"github"})
     guarantee: ClassVar[Guarantee] = Guarantee.EXACTLY_ONCE
     max_tag_chars: ClassVar[int] = 50
+    overwrites: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -46,6 +46,7 @@ class Jira(OverHttp):
     presets: ClassVar[frozenset[str]] = frozenset({"jira", "jira_connect"})
     guarantee: ClassVar[Guarantee] = Guarantee.EXACTLY_ONCE
     max_tag_chars: ClassVar[int] = 255
+    overwrites: ClassVar[bool] = False
 
     def __init__(self, settings: JiraTarget, out: Outbound) -> None:
         super().__init__(out)

@@ -46,6 +46,7 @@ class Zendesk(OverHttp):
     presets: ClassVar[frozenset[str]] = frozenset({"zendesk"})
     guarantee: ClassVar[Guarantee] = Guarantee.EXACTLY_ONCE
     max_tag_chars: ClassVar[int] = 80
+    overwrites: ClassVar[bool] = False
 
     def ticket_of(self, payload: Any) -> Ticket:
         """From an event's `detail.id`, or `ticket_id`, `ticket.id`, `id` of a trigger's body."""
