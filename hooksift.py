@@ -175,6 +175,7 @@ async def run_workers(
     settings: Settings, store: "Store", metrics: "Metrics", stop: asyncio.Event
 ) -> None:
     """Enrich and act until `stop`."""
+    from enrich.actions.loop_guard import LoopGuard
     from enrich.actions.rule_book import RuleBook
     from enrich.actions.targets import open_targets
     from enrich.actions.worker import ActionWorker
@@ -190,6 +191,7 @@ async def run_workers(
         taxonomy_names(settings),
         actions_for=book.actions_for,
         observer=EnrichMetrics(metrics),
+        guard=LoopGuard(book, targets),
     )
     acting = ActionWorker(store, book, targets, settings.act)
     try:
@@ -274,9 +276,8 @@ def register_commands() -> None:
     """Let every package add its commands."""
     import analytics.commands
     import enrich.actions.commands
-    import service.commands
-
     import enrich.commands
+    import service.commands
 
     register: list[Callable[[typer.Typer, Callable[[], Settings]], None]] = [
         service.commands.register,

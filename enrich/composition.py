@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from enrich.actions.loop_guard import LoopGuard
 from enrich.chain import Gate
 from enrich.enricher import Enricher, ExampleFinder
 from enrich.outcomes import ActionsFor, no_actions
 from enrich.pace import Pace
 from enrich.plan import Plan, build_plan, redacts
+from enrich.screening import Screen
 from enrich.settings import EnrichSettings, ModelSettings, TaxonomySettings, build_taxonomies
-from enrich.worker import Observer, Worker
+from enrich.worker import Observer, Worker, utc_now
 from service.secrets import resolve
 from service.store import Store
 
@@ -45,13 +47,15 @@ def make_stage(
     *,
     actions_for: ActionsFor = no_actions,
     observer: Observer | None = None,
+    guard: LoopGuard | None = None,
 ) -> Stage:
     """The enrich stage for these sources (name -> taxonomy's name).
 
     Raises SettingsError for an unknown taxonomy or a secret that cannot be read.
     """
     plan, models = make_plan(settings, taxonomies, source_taxonomies)
-    worker = Worker(store, plan, actions_for=actions_for, observer=observer)
+    screen = Screen(guard, store, utc_now) if guard is not None else None
+    worker = Worker(store, plan, actions_for=actions_for, observer=observer, screen=screen)
     return Stage(worker, plan, models)
 
 

@@ -30,6 +30,7 @@ from enrich.prints import EventPrinter
 from enrich.record import STUB, Outcome, record_outcomes
 from enrich.retry import Sleep
 from enrich.reuse_book import ReuseBook
+from enrich.screening import Screen, settle_screened
 from service.errors import NotStorable, StoreUnavailable
 from service.queue import (
     ENRICH,
@@ -94,6 +95,7 @@ class Worker:
         *,
         actions_for: ActionsFor = no_actions,
         observer: Observer | None = None,
+        screen: Screen | None = None,
         fingerprinter_for: Callable[[str], Fingerprinter] = lambda _source: Fingerprinter(),
         now: Callable[[], datetime] = utc_now,
         sleep: Sleep = asyncio.sleep,
@@ -102,6 +104,7 @@ class Worker:
         self._store = store
         self._plan = plan
         self._observer: Observer = observer or Silent()
+        self._screen = screen
         self._fingerprinter_for = fingerprinter_for
         self._now = now
         self._sleep = sleep
@@ -282,6 +285,7 @@ class Worker:
 
     async def _load(self, claims: Sequence[Claim]) -> list[Case]:
         """The claims with their events, fingerprints and what is known of those."""
+        claims = await self._screened(claims)
         if not claims:
             return []
         claimed_at = self._now()
@@ -296,6 +300,18 @@ class Worker:
         await self._look_up(cases)
         await self._refresh_budgets()
         return cases
+
+    async def _screened(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """The claims without those that only bring back what we wrote; they are completed."""
+        screen = self._screen
+        if screen is None or not claims:
+            return claims
+        found = await asyncio.to_thread(self._read, lambda c: screen.judge(c, claims))
+        if not found:
+            return claims
+        await self._store.write(settle_screened, found)
+        done = {each.claim.key for each in found if each.is_done}
+        return [claim for claim in claims if claim.key not in done]
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         with self._store.read() as connection:

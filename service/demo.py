@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from service.preset import Preset, load_preset
 from service.new_keys import new_keys
-from service.sign import Outgoing, sign
+from service.outgoing import Outgoing
+from service.preset import Preset, load_preset
+from service.sign import sign
 
 SOURCES = {
     "github-issues": "github",
