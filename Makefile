@@ -1,6 +1,7 @@
 # Needs Python 3.11+ and make; everything else is installed into .venv on first use.
 PYTHON ?= python3
 BIN := .venv/bin
+HOOKSIFT = $(BIN)/hooksift $(if $(CONFIG),--config $(CONFIG))
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
@@ -21,13 +22,13 @@ help: ## what one can make
 setup: .venv/.ready ## create .venv (the others do it by themselves)
 
 demo: .venv/.ready ## the whole product, end to end, on signed sample deliveries
-	@$(BIN)/hooksift demo $(ARGS)
+	@$(HOOKSIFT) demo $(ARGS)
 
 serve: .venv/.ready ## all stages in one process
-	@$(BIN)/hooksift serve $(ARGS)
+	@$(HOOKSIFT) serve $(ARGS)
 
 lab: .venv/.ready ## JupyterLab on the notebooks
-	@$(BIN)/hooksift lab $(ARGS)
+	@$(HOOKSIFT) lab $(ARGS)
 
 test: .venv/.ready ## the tests that need Python only
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)

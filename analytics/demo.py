@@ -202,7 +202,7 @@ def report(folder: Path, console: Console) -> None:
         pl.Config(
             tbl_hide_dataframe_shape=True,
             tbl_hide_column_data_types=True,
-            tbl_formatting="UTF8_FULL_CONDENSED",
+            tbl_formatting="NOTHING",
             tbl_cell_numeric_alignment="RIGHT",
             tbl_rows=40,
             tbl_cols=12,
@@ -212,15 +212,15 @@ def report(folder: Path, console: Console) -> None:
     ):
         for heading, frame in demo_report.tables(history):
             console.print(f"\n[bold]{heading}[/]")
-            console.print(str(frame), markup=False, highlight=False)
+            console.print(str(frame), markup=False, highlight=False, soft_wrap=True)
 
 
 def next_steps(folder: Path, config: Path, cli_line: str, console: Console) -> None:
     """Where everything is, and what to type next."""
     console.print(f"\nThe data is in [bold]{folder}[/]. Next:")
     steps = (
-        (f"make lab ARGS='--config {config}'", "the notebooks on this history"),
-        (f"make serve ARGS='--config {config}'", "the same service again, to send to it yourself"),
+        (f"make lab CONFIG={config}", "the notebooks on this history"),
+        (f"make serve CONFIG={config}", "the same service again, to send to it yourself"),
         (cli_line, "the same tables in the plain DuckDB CLI"),
     )
     for command, meaning in steps:

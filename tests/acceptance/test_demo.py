@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> "subprocess.CompletedProcess[str]":
@@ -45,6 +47,14 @@ def test_the_demo_prints_its_tables(demo: "subprocess.CompletedProcess[str]", he
 def test_the_demo_says_what_to_type_next(demo: "subprocess.CompletedProcess[str]") -> None:
     assert "make lab" in demo.stdout
     assert "make serve" in demo.stdout
+
+
+def test_the_readme_shows_what_the_demo_prints(demo: "subprocess.CompletedProcess[str]") -> None:
+    shown = README.partition("<!-- demo -->\n```\n")[2].partition("```")[0]
+    printed = " ".join(demo.stdout.split())
+    table, _, summary = shown.strip().partition("\n\n")
+    assert " ".join(table.split()) in printed
+    assert " ".join(summary.split()) in printed
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
