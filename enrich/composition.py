@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from enrich.actions.loop_guard import LoopGuard
 from enrich.chain import Gate
 from enrich.enricher import Enricher, ExampleFinder
+from enrich.examples import ExampleIndex
 from enrich.outcomes import ActionsFor, no_actions
 from enrich.pace import Pace
 from enrich.plan import Plan, build_plan, redacts
@@ -53,9 +54,17 @@ def make_stage(
 
     Raises SettingsError for an unknown taxonomy or a secret that cannot be read.
     """
-    plan, models = make_plan(settings, taxonomies, source_taxonomies)
+    examples = ExampleIndex((), lambda source: source_taxonomies.get(source, source))
+    plan, models = make_plan(settings, taxonomies, source_taxonomies, examples=examples)
     screen = Screen(guard, store, utc_now) if guard is not None else None
-    worker = Worker(store, plan, actions_for=actions_for, observer=observer, screen=screen)
+    worker = Worker(
+        store,
+        plan,
+        actions_for=actions_for,
+        observer=observer,
+        screen=screen,
+        examples=examples,
+    )
     return Stage(worker, plan, models)
 
 

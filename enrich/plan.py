@@ -53,6 +53,10 @@ class Plan:
             unprocessable_tries=settings.unprocessable_tries,
         )
 
+    def group_of(self, source: str) -> str:
+        """Whose labels a source learns from: those of all sources of its taxonomy."""
+        return self.profile(source).taxonomy.name
+
     def profile(self, source: str) -> Profile:
         return self.profiles.get(source, self.default)
 

@@ -70,6 +70,8 @@ class Finding(NamedTuple):
     works: tuple[NewWork, ...] = ()
     reuse: ReuseNote | None = None
     candidate: bool = False
+    applied: bool = False
+    """A candidate that comes into force: copied from itself, not from another event."""
 
 
 @dataclass(slots=True)
@@ -101,6 +103,17 @@ def record_outcomes(
     add_spending(connection, outcomes)
     answers = iter(held)
     return [[next(answers) for _ in batch] for batch in batches]
+
+
+def record_trials(
+    connection: Connection, tx: int, batches: Sequence[Sequence[Outcome]]
+) -> list[int]:
+    """The handler for enrichments outside the queue: nobody's claim, no work to finish."""
+    outcomes = [outcome for batch in batches for outcome in batch]
+    _insert_attempts(connection, tx, outcomes)
+    _insert_findings(connection, tx, outcomes)
+    add_spending(connection, outcomes)
+    return [len(batch) for batch in batches]
 
 
 def _settle_work(connection: Connection, outcomes: Sequence[Outcome]) -> list[bool]:
@@ -190,11 +203,12 @@ def enrichment_row(
 ) -> tuple[Any, ...]:
     """The row of an enrichment, in the order of ENRICHMENT_COLUMNS."""
     answer, verdict, spent = finding.answer, finding.answer.verdict, finding.answer.spent
+    cache_hit = finding.copied_from is not None and not finding.applied
     return (
         finding.id, event_id, source, last_revision + 1, finding.candidate, verdict.category,
         verdict.severity, verdict.sentiment, verdict.language,
         json.dumps(verdict.tags) if verdict.tags else "[]", verdict.summary, verdict.confidence,
-        verdict.suspicious, answer.degraded, finding.copied_from is not None,
+        verdict.suspicious, answer.degraded, cache_hit,
         finding.copied_from, finding.fingerprint, answer.provider, answer.model,
         answer.prompt_version, spent.input_tokens, spent.output_tokens, spent.cost_usd,
         answer.latency_ms, answer.redacted_count, finding.twin_category, finding.twin_severity,

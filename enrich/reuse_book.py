@@ -47,6 +47,10 @@ class ReuseBook:
         """The enrichment was not recorded after all."""
         self._known.pop(digest, None)
 
+    def clear(self) -> None:
+        """Forget all: somebody edited what may be reused."""
+        self._known.clear()
+
     def lead(self, digest: bytes) -> asyncio.Event | None:
         """None: the caller leads and must call `done`. Otherwise what to wait for."""
         under_way = self._leading.get(digest)

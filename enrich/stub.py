@@ -173,6 +173,10 @@ def build_vocabulary(taxonomy: Taxonomy) -> Vocabulary:
                 stems.setdefault(word[:4].rstrip("*"), []).append((word[:-1], name, 1.0))
             else:
                 words.setdefault(word, []).append((name, 1.0))
+    for word, named in words.items():  # a word of many categories tells little
+        count = sum(1 for name, _ in named if not name.startswith("#"))
+        if count > 2:
+            words[word] = [(n, v if n.startswith("#") else v / count) for n, v in named]
     shown = [RULES_VERSION, taxonomy.version, entries]
     return Vocabulary(
         {key: tuple(value) for key, value in words.items()},

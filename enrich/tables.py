@@ -156,6 +156,17 @@ class Reuse(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=Instant)
 
 
+class FingerprintState(SQLModel, table=True):
+    """What one source's fingerprinter has learned."""
+
+    __tablename__: ClassVar[str] = "fingerprint_states"
+
+    source: str = Field(sa_type=Text, primary_key=True)
+    state: str = Field(sa_type=Text, description="JSON, as the fingerprinter describes itself")
+    saved_at: datetime = Field(sa_type=Instant)
+    edit_count: int = Field(default=0, description="times that a person made it forget something")
+
+
 class Spending(SQLModel, table=True):
     """What one source spent on one UTC day."""
 

@@ -136,10 +136,7 @@ def taxonomy_of_labels(name: str, labels: Iterable[str]) -> Taxonomy:
     return Taxonomy(
         name=name,
         title=f"texts labelled in {name}",
-        categories=tuple(
-            Category(label, label.replace("_", " "), words=(label.replace("_", " "),))
-            for label in sorted(set(labels))
-        ),
+        categories=tuple(Category(label, label.replace("_", " ")) for label in sorted(set(labels))),
         tags=(),
         severities=support.severities,
     )

@@ -21,8 +21,11 @@ from sqlalchemy import Connection
 from enrich.budget import REFRESH_SECONDS, Budgets, day_of
 from enrich.chain import Asked, tried_of
 from enrich.errors import Spent
-from enrich.fingerprint import Fingerprinter, reuse_digest
+from enrich.examples import ExampleIndex
+from enrich.fingerprint import reuse_digest
 from enrich.injection import looks_injected
+from enrich.labels import load_labelled, newest_label_id
+from enrich.learned import FingerprintMemory
 from enrich.loading import Known, load_events, load_known, load_spending
 from enrich.outcomes import ActionsFor, Case, OutcomeMaker, known_of, no_actions
 from enrich.plan import Plan
@@ -48,6 +51,7 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 INSTANT_LANES = 2  # one commits while the other computes
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
+UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
 STORE_PATIENCE_SECONDS = 300.0  # how long paid answers are kept while the store is away
 
 
@@ -96,7 +100,7 @@ class Worker:
         actions_for: ActionsFor = no_actions,
         observer: Observer | None = None,
         screen: Screen | None = None,
-        fingerprinter_for: Callable[[str], Fingerprinter] = lambda _source: Fingerprinter(),
+        examples: ExampleIndex | None = None,
         now: Callable[[], datetime] = utc_now,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
@@ -105,7 +109,9 @@ class Worker:
         self._plan = plan
         self._observer: Observer = observer or Silent()
         self._screen = screen
-        self._fingerprinter_for = fingerprinter_for
+        self._memory = FingerprintMemory(store)
+        self._examples = examples
+        self._newest_label = 0
         self._now = now
         self._sleep = sleep
         self._maker = OutcomeMaker(plan, store.new_ids, now, chance, actions_for)
@@ -127,7 +133,9 @@ class Worker:
         What is not finished by then is given back unbegun: claimable at once, its try not counted.
         """
         self._store.subscribe(ENRICH, self._news.set)
+        await self.refresh_examples()
         lanes = [self._lane(self._instant_step) for _ in range(INSTANT_LANES)]
+        lanes.append(self._upkeep())
         if self._model_sources():
             lanes += [self._lane(self._model_step), self._heartbeats()]
         tasks = [asyncio.create_task(lane) for lane in lanes]
@@ -139,6 +147,7 @@ class Worker:
         for task in [stopped, *tasks]:
             task.cancel()
         results = await asyncio.gather(stopped, *tasks, return_exceptions=True)
+        await self.save_fingerprints()
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -266,6 +275,36 @@ class Worker:
             if running:
                 self._observer.lost_lease(len(running))
 
+    async def _upkeep(self) -> None:
+        """Now and then: keep what was learned of fingerprints, read new labels."""
+        while True:
+            await self._sleep(UPKEEP_SECONDS)
+            try:
+                await self.save_fingerprints()
+                await self.refresh_examples()
+            except StoreUnavailable as error:
+                log.info("enrich.upkeep_skipped", error=str(error))
+
+    async def save_fingerprints(self) -> None:
+        """Store what was learned; start over where a person made the store forget something."""
+        states = self._memory.states()
+        edited = await asyncio.to_thread(self._memory.save, states, self._now())
+        for source in edited:
+            self._printers.pop(source, None)
+        if edited:
+            self._book.clear()
+
+    async def refresh_examples(self) -> None:
+        """Index the labels again if there are new ones."""
+        if self._examples is None:
+            return
+        newest = await asyncio.to_thread(self._read, newest_label_id)
+        if newest != self._newest_label:
+            group_of = self._plan.group_of
+            labelled = await asyncio.to_thread(self._read, lambda c: load_labelled(c, group_of))
+            self._examples.replace(labelled)
+            self._newest_label = newest
+
     # -- one claim -------------------------------------------------------------------------------
 
     async def _claim(self, limit: int, source_limits: dict[str, int]) -> list[Claim]:
@@ -323,7 +362,7 @@ class Worker:
             return
         printer = self._printers.get(event.source)
         if printer is None:
-            fingerprinter = self._fingerprinter_for(event.source)
+            fingerprinter = self._memory.fingerprinter_for(event.source)
             printer = self._printers[event.source] = EventPrinter(fingerprinter)
         case.print = printer.print_of(event)
         if looks_injected(event.title, event.text):

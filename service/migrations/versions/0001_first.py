@@ -211,6 +211,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest"),
     )
     op.create_table(
+        "fingerprint_states",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("saved_at", sa.BigInteger(), nullable=False),
+        sa.Column("edit_count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("source"),
+    )
+    op.create_table(
         "spending",
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("day", sa.Text(), nullable=False),
@@ -289,6 +297,7 @@ def downgrade() -> None:
     op.drop_table("work_items")
     op.drop_table("store_facts")
     op.drop_table("spending")
+    op.drop_table("fingerprint_states")
     op.drop_table("reuse")
     op.drop_index("refusals_tx", table_name="refusals")
     op.drop_table("refusals")

@@ -1,0 +1,189 @@
+"""Keeping what fingerprinters learned: across restarts, visible, and forgettable.
+
+Each worker learns for itself and saves now and then; the last one to save is what a new worker
+starts from. Whoever changes the stored state by hand (`forget`) is noticed at the next save, and
+the worker starts over from that.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, text
+
+from enrich.fingerprint import Fingerprinter
+from service.store import Store
+from service.tables import to_microseconds
+
+
+class Saved(NamedTuple):
+    """A source's stored state."""
+
+    state: str
+    saved_at: int
+    edit_count: int = 0
+
+
+class FingerprintMemory:
+    """The fingerprinters of one worker. A damaged state is started over: it only costs calls."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._fingerprinters: dict[str, Fingerprinter] = {}
+        self._saved: dict[str, Saved | None] = {}
+
+    def fingerprinter_for(self, source: str) -> Fingerprinter:
+        """The source's fingerprinter, from its stored state the first time."""
+        found = self._fingerprinters.get(source)
+        if found is None:
+            with self._store.read() as connection:
+                saved = load_state(connection, source)
+            self._saved[source] = saved
+            found = self._fingerprinters[source] = revive(saved)
+        return found
+
+    def states(self) -> dict[str, str]:
+        """What each fingerprinter knows now, as it is stored."""
+        return {name: json.dumps(f.to_state()) for name, f in self._fingerprinters.items()}
+
+    def save(self, states: Mapping[str, str], now: datetime) -> list[str]:
+        """Store states that changed since the last save. Sources that a person edited meanwhile:
+
+        those are started over from the edited state, and nothing of theirs is saved.
+        """
+        edited: list[str] = []
+        for source, state in states.items():
+            mine = self._saved[source]
+            saved = Saved(state, to_microseconds(now), mine.edit_count if mine else 0)
+            if mine is not None and state == mine.state and not self._is_edited(source, mine):
+                continue
+            if self._store.write_now(save_states, (source, saved)):
+                self._saved[source] = saved
+            else:
+                edited.append(source)
+        for source in edited:
+            del self._fingerprinters[source]
+        return edited
+
+    def _is_edited(self, source: str, mine: Saved) -> bool:
+        with self._store.read() as connection:
+            stored = load_state(connection, source)
+        return stored is not None and stored.edit_count != mine.edit_count
+
+
+def revive(saved: Saved | None) -> Fingerprinter:
+    """The fingerprinter of a stored state; a new one where there is none or it is damaged."""
+    if saved is None:
+        return Fingerprinter()
+    try:
+        return Fingerprinter.from_state(json.loads(saved.state))
+    except (ValueError, RecursionError):
+        return Fingerprinter()
+
+
+def load_state(connection: Connection, source: str) -> Saved | None:
+    """A source's stored state."""
+    row = connection.execute(
+        text("SELECT state, saved_at, edit_count FROM fingerprint_states WHERE source = :source"),
+        {"source": source},
+    ).first()
+    return None if row is None else Saved(row[0], row[1], row[2])
+
+
+def save_states(
+    connection: Connection, _tx: int, payloads: Sequence[tuple[str, Saved]]
+) -> list[bool]:
+    """The handler that stores states; False where a person edited the stored one meanwhile."""
+    return [
+        connection.execute(
+            text(
+                "INSERT INTO fingerprint_states (source, state, saved_at, edit_count)"
+                " VALUES (:source, :state, :at, :edits) ON CONFLICT (source) DO UPDATE SET"
+                " state = excluded.state, saved_at = excluded.saved_at"
+                " WHERE fingerprint_states.edit_count = excluded.edit_count"
+            ),
+            {
+                "source": source,
+                "state": saved.state,
+                "at": saved.saved_at,
+                "edits": saved.edit_count,
+            },
+        ).rowcount
+        == 1
+        for source, saved in payloads
+    ]
+
+
+class Shared(NamedTuple):
+    """One fingerprint that stands for copies, as people see it."""
+
+    source: str
+    fingerprint: str
+    category: str
+    severity: str
+    summary: str
+    copy_count: int
+    expires_at: int
+
+
+def shared(connection: Connection, source: str | None, limit: int) -> list[Shared]:
+    """Enrichments that are being shared, the most copied first."""
+    condition = "WHERE r.source = :source" if source else ""
+    rows = connection.execute(
+        text(
+            "SELECT r.source, r.fingerprint, e.category, e.severity, e.summary,"
+            " (SELECT count(*) FROM enrichments c WHERE c.source = r.source"
+            "  AND c.fingerprint = r.fingerprint AND c.copied_from = e.id) AS copies,"
+            f" r.expires_at FROM reuse r JOIN enrichments e ON e.id = r.enrichment_id {condition}"
+            " ORDER BY copies DESC, r.fingerprint LIMIT :limit"
+        ),
+        {"source": source, "limit": limit} if source else {"limit": limit},
+    )
+    return [Shared(*row) for row in rows]
+
+
+class Forget(NamedTuple):
+    """What is to be forgotten: one fingerprint of a source, or all of it (None)."""
+
+    source: str
+    fingerprint: str | None
+    now: datetime
+
+
+def forget(connection: Connection, _tx: int, payloads: Sequence[Forget]) -> list[int]:
+    """The handler that forgets. How many things were: shared enrichments and learned patterns."""
+    counts = []
+    for wanted in payloads:
+        known: dict[str, Any] = {"source": wanted.source, "print": wanted.fingerprint}
+        which = "" if wanted.fingerprint is None else " AND fingerprint = :print"
+        dropped = connection.execute(
+            text(f"DELETE FROM reuse WHERE source = :source{which}"),
+            known if which else {"source": wanted.source},
+        ).rowcount
+        counts.append(dropped + _unlearn(connection, wanted))
+    return counts
+
+
+def _unlearn(connection: Connection, wanted: Forget) -> int:
+    saved = load_state(connection, wanted.source)
+    if saved is None:
+        return 0
+    fingerprinter = revive(saved)
+    if wanted.fingerprint is None:
+        count = len(fingerprinter.learned())
+        fingerprinter = Fingerprinter()
+    else:
+        count = fingerprinter.forget(wanted.fingerprint)
+    connection.execute(
+        text(
+            "UPDATE fingerprint_states SET state = :state, saved_at = :at,"
+            " edit_count = edit_count + 1 WHERE source = :source"
+        ),
+        {
+            "state": json.dumps(fingerprinter.to_state()),
+            "at": to_microseconds(wanted.now),
+            "source": wanted.source,
+        },
+    )
+    return count
