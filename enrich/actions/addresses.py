@@ -8,6 +8,12 @@ Network = IPv4Network | IPv6Network
 
 _NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 _IPV4_COMPATIBLE = ip_network("::/96")
+# What `is_global` says depends on Python's version: 192.0.0.192 is a metadata service, and public
+# to Python 3.11.7.
+_NEVER = tuple(
+    ip_network(network)
+    for network in ("192.0.0.0/24", "192.88.99.0/24", "100.64.0.0/10", "3fff::/20", "5f00::/16")
+)
 
 
 def parse_address(text: str) -> Address:
@@ -55,4 +61,5 @@ def _is_public(address: Address) -> bool:
         and not address.is_reserved
         and not address.is_unspecified
         and not getattr(address, "is_site_local", False)
+        and not any(_contains(network, address) for network in _NEVER)
     )

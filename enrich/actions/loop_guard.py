@@ -14,7 +14,7 @@ target's `accounts`) and by what it says:
 Words decide in the end: an event that brings something a person wrote is never taken for an echo.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -231,7 +231,7 @@ class LoopGuard:
             event.source,
             target.name,
             str(news.ticket),
-            ", ".join(sorted(news.actors)) or "unknown",
+            _author(news.actors),
             tuple(labels),
             news.only_tags,
             digest_of(event.title, event.text),
@@ -326,6 +326,12 @@ def _record_labels(
 
 def _adapter(target: Target) -> TicketAdapter:
     return cast(TicketAdapter, target.adapter)
+
+
+def _author(actors: Collection[str]) -> str:
+    """The name a person would know; a number only where that is all there is."""
+    names = sorted(actor for actor in actors if not actor.isdigit())
+    return ", ".join(names or sorted(actors)) or "unknown"
 
 
 def _echo(

@@ -19,6 +19,7 @@ _BARE_SCHEME = re.compile(
     r":(?=\S)[^\s<>\"']*",
     re.IGNORECASE,
 )
+_RELATIVE = re.compile(r"(?<![\w:/])//[\w\-]+\.[^\s<>\"']+")
 _EMAIL = re.compile(r"[\w.+%\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63})+")
 _WWW = re.compile(r"\bwww\d{0,2}\.[^\s<>\"']+", re.IGNORECASE)
 # Bare names are made into links by chat programs only under a real top-level domain. These are the
@@ -55,10 +56,10 @@ def plain_text(text: str, max_chars: int = MAX_CHARS) -> str:
 
 
 def _strip_once(text: str) -> str:
-    text = _MARKDOWN_LINK.sub(_link_text, text)
+    text = _MARKDOWN_LINK.sub(_link_text, text).replace("](", "] (")
     text = _CLASS_MENTION.sub("", text)
     text = _EMAIL.sub(ADDRESS, text)
-    for pattern in (_SCHEME, _BARE_SCHEME, _WWW, _BARE_NAME, _BARE_ADDRESS):
+    for pattern in (_SCHEME, _BARE_SCHEME, _RELATIVE, _WWW, _BARE_NAME, _BARE_ADDRESS):
         text = pattern.sub(LINK, text)
     return _MENTION.sub("", text)
 

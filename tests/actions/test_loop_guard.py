@@ -11,8 +11,12 @@ from enrich.actions.loop_guard import OwnEcho, PersonChange
 from service.store import Store
 from tests.actions.desk import Office
 from tests.servers.asgi import LocalHost
+from tests.servers.freshdesk_server import FreshdeskServer
 from tests.servers.github_server import GitHubServer
+from tests.servers.gitlab_server import GitLabServer
+from tests.servers.intercom_server import IntercomServer
 from tests.servers.jira_server import JiraServer
+from tests.servers.linear_server import LinearServer
 from tests.servers.tickets import TicketServer
 from tests.servers.zendesk_server import ZendeskServer
 
@@ -23,6 +27,10 @@ SYSTEMS: dict[str, tuple[Callable[[], TicketServer], str]] = {
     "zendesk events": (ZendeskServer, "4711"),
     "zendesk trigger": (lambda: ZendeskServer("trigger"), "4711"),
     "jira": (JiraServer, "APP-12"),
+    "gitlab": (GitLabServer, "7"),
+    "linear": (LinearServer, "7c2e4f1a-9b3d-4a6e-8c5f-1d7b3e9a2c4f"),
+    "intercom": (IntercomServer, "64619700005694"),
+    "freshdesk": (FreshdeskServer, "20"),
 }
 
 
@@ -112,8 +120,9 @@ def test_a_persons_tag_of_our_kind_is_a_label(scene: Scene) -> None:
 def later(scene: Scene) -> Any:
     """The last webhook, told two minutes after our write where it tells a state."""
     payload = scene.server.webhooks[-1]
-    if "updated_at" in payload:
-        return {**payload, "updated_at": "2026-03-02T09:02:00Z"}
+    held = payload.get("freshdesk_webhook", payload)
+    if "updated_at" in held:
+        held["updated_at"] = "2026-03-02T09:02:00Z"
     return payload
 
 
