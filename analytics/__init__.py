@@ -15,16 +15,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analytics.arrivals import arrivals, events, outcomes, refused, senders, storms
-    from analytics.categories import categories, severities, shifts, tags
-    from analytics.causes import errors_before_tickets, sources_of
-    from analytics.cost import calls, cost, cost_by_category, savings
     from analytics.errors import HistoryBusy, HistoryError, HistoryMissing
-    from analytics.failures import actions, dead, failures
-    from analytics.history import History, connect
-    from analytics.latency import latency, latency_over_time
-    from analytics.life import as_of, search, timeline
-    from analytics.quality import (
+    from analytics.frames.arrivals import arrivals, events, outcomes, refused, senders, storms
+    from analytics.frames.categories import categories, severities, shifts, tags
+    from analytics.frames.causes import aftermath, errors_before_tickets, sources_of
+    from analytics.frames.cost import calls, cost, cost_by_category, savings
+    from analytics.frames.failures import actions, dead, failures
+    from analytics.frames.latency import latency, latency_over_time
+    from analytics.frames.life import as_of, search, timeline
+    from analytics.frames.quality import (
         accuracy,
         calibration,
         confusion,
@@ -33,19 +32,22 @@ if TYPE_CHECKING:
         scores,
         twin_confusion,
     )
+    from analytics.history import History, connect
+    from analytics.looks import finding, look, step, table
     from analytics.scope import newest_at
 
 MODULES = {
-    "arrivals": "arrivals events outcomes refused senders storms",
-    "categories": "categories severities shifts tags",
-    "causes": "errors_before_tickets sources_of",
-    "cost": "calls cost cost_by_category savings",
+    "frames.arrivals": "arrivals events outcomes refused senders storms",
+    "frames.categories": "categories severities shifts tags",
+    "frames.causes": "aftermath errors_before_tickets sources_of",
+    "frames.cost": "calls cost cost_by_category savings",
     "errors": "HistoryBusy HistoryError HistoryMissing",
-    "failures": "actions dead failures",
+    "frames.failures": "actions dead failures",
     "history": "History connect",
-    "latency": "latency latency_over_time",
-    "life": "as_of search timeline",
-    "quality": "accuracy calibration confusion disagreement labelled scores twin_confusion",
+    "frames.latency": "latency latency_over_time",
+    "frames.life": "as_of search timeline",
+    "looks": "finding look step table",
+    "frames.quality": "accuracy calibration confusion disagreement labelled scores twin_confusion",
     "scope": "newest_at",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "HistoryMissing",
     "accuracy",
     "actions",
+    "aftermath",
     "arrivals",
     "as_of",
     "calibration",
@@ -70,9 +73,11 @@ __all__ = [
     "errors_before_tickets",
     "events",
     "failures",
+    "finding",
     "labelled",
     "latency",
     "latency_over_time",
+    "look",
     "newest_at",
     "outcomes",
     "refused",
@@ -83,7 +88,9 @@ __all__ = [
     "severities",
     "shifts",
     "sources_of",
+    "step",
     "storms",
+    "table",
     "tags",
     "timeline",
     "twin_confusion",

@@ -317,7 +317,8 @@ FROM made WHERE share(id, 41) < CASE source WHEN 'payments' THEN 0.06 WHEN 'code
      WHEN 'cluster-alerts' THEN 0.10 ELSE 0.02 END""",
         f"""
 INSERT INTO acknowledgements BY NAME
-SELECT (((minute * 60000 + 60000 - {EPOCH_MS}) << {ID_SHIFT}) | (hash(source) % 4096)::BIGINT << 8)
+SELECT (((minute * 60000 + 60000 - {EPOCH_MS}) << {ID_SHIFT})
+        | ((hash(source) % 4096)::BIGINT << 8))
        AS id, source, at_ms(minute * 60000 + 60000) AS window_at,
        list(round(1.6 + 1.4 * exp(bell(id, 51)), 3)) AS ack_ms,
        at_ms(minute * 60000 + 61200) AS landed_at

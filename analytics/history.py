@@ -91,7 +91,6 @@ def attach(
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
         connection.execute("SET preserve_insertion_order = false")
-        connection.execute("SET enable_progress_bar = false")
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
         load_extensions(connection, place)

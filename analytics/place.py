@@ -1,5 +1,6 @@
 """Where a history is: which catalog, which files, and how to find them without being told."""
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -69,6 +70,22 @@ def secret_of(reference: str, environ: Mapping[str, str] = os.environ) -> str:
     return reference
 
 
+def hand_over(place: Place) -> str:
+    """What to put into $HOOKSIFT_HISTORY_PATH so that another process finds this history.
+
+    Its path; or JSON with all that is needed, where a path does not say it.
+    Raises HistoryMissing where nothing has been landed yet.
+    """
+    path = Path(place.catalog).absolute()
+    if not place.is_postgresql:
+        if not path.is_file():
+            raise HistoryMissing(f"no history at {place}: nothing has been landed there yet")
+        if place.files == str(Path(place.catalog).parent / "files"):
+            return str(path)
+    catalog = place.catalog if place.is_postgresql else str(path)
+    return json.dumps({"catalog": catalog, "files": place.files, "s3": place.s3.model_dump()})
+
+
 def find(
     where: str | Path | None = None,
     environ: Mapping[str, str] = os.environ,
@@ -98,6 +115,9 @@ def find(
 
 
 def _at(told: str) -> Place:
+    if told.startswith("{"):
+        values = json.loads(told)
+        return Place(values["catalog"], values["files"], S3Settings(**values["s3"]))
     if told.startswith(("postgresql://", "postgres://")):
         return Place(told)
     path = Path(told).expanduser()

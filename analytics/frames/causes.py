@@ -96,6 +96,41 @@ ORDER BY z DESC, fingerprint, category"""
     return history.sql(query)
 
 
+def aftermath(
+    history: History,
+    fingerprint: str,
+    category: str,
+    *,
+    minutes: int = 60,
+    tickets: Iterable[str] | None = None,
+    **scope: Unpack[Scope],
+) -> pl.DataFrame:
+    """Tickets of a category in the minutes around the first minute of each burst of an error.
+
+    A burst begins where the error had not been seen for `minutes`.
+    Out: minute i64 (-minutes to minutes; 0 is when the burst began), burst_count i64,
+    ticket_count i64 (all bursts together), per_burst f64.
+    """
+    ticket_sources = list(tickets) if tickets is not None else sources_of(history, TICKET_PRESETS)
+    of_tickets: Scope = {**scope, "source": ticket_sources}
+    minute = f"{bucket(timedelta(minutes=1))} // 60000"
+    return history.sql(
+        f"""
+WITH err AS (SELECT DISTINCT {minute} AS minute FROM current_enrichments
+             WHERE fingerprint = {quoted(fingerprint)} AND {within(history, scope)}),
+began AS (SELECT minute FROM (SELECT minute, lag(minute) OVER (ORDER BY minute) AS before FROM err)
+          WHERE before IS NULL OR minute - before > {int(minutes)}),
+tick AS (SELECT {minute} AS minute, count(*) AS n FROM current_enrichments
+         WHERE category = {quoted(category)} AND {within(history, of_tickets)} GROUP BY ALL),
+steps AS (SELECT unnest(range(-{int(minutes)}, {int(minutes)} + 1)) AS step)
+SELECT step AS minute, (SELECT count(*) FROM began) AS burst_count,
+       coalesce(sum(n), 0)::BIGINT AS ticket_count,
+       coalesce(sum(n), 0) / greatest(1, (SELECT count(*) FROM began)) AS per_burst
+FROM steps CROSS JOIN began LEFT JOIN tick ON tick.minute = began.minute + step
+GROUP BY step ORDER BY step"""
+    )
+
+
 SCHEMA = {
     "fingerprint": pl.String,
     "error_title": pl.String,

@@ -1,0 +1,74 @@
+"""The history in forms that other tools read: Parquet, CSV, one DuckDB file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from analytics.dictionary import FACTS
+from analytics.errors import HistoryError
+from analytics.history import connect
+from analytics.place import Place
+from analytics.scope import quoted
+from analytics.views import VIEWS
+
+KINDS = ("parquet", "csv", "duckdb")
+
+
+def export_history(
+    place: Place, target: Path, kind: str = "", tables: Sequence[str] = ()
+) -> Iterator[tuple[str, int]]:
+    """Write each table; yields its name and how many rows.
+
+    All tables as of one moment. Parquet and CSV: a folder with a file for each table (CSV: lists
+    as JSON). DuckDB: one file with the tables and the views. Refuses to overwrite.
+    Raises HistoryError for an unknown kind or table, or a target that exists.
+    """
+    kind = kind or ("duckdb" if target.suffix in (".duckdb", ".db") else "parquet")
+    wanted = list(tables) or [table.name for table in FACTS]
+    _check(target, kind, wanted)
+    with connect(place) as history:
+        # One transaction: no table is newer than another.
+        history.connection.execute("BEGIN")
+        if kind == "duckdb":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            history.connection.execute(f"ATTACH {quoted(str(target))} AS target")
+        else:
+            target.mkdir(parents=True)
+        for name in wanted:
+            if kind == "duckdb":
+                statement = f"CREATE TABLE target.{name} AS SELECT * FROM {name} ORDER BY id"
+            else:
+                statement = _copy(name, target / f"{name}.{kind}", kind)
+            history.connection.execute(statement)
+            yield name, history.sql(f"SELECT count(*) AS n FROM {name}").item()
+        if kind == "duckdb" and not tables:
+            history.connection.execute("COMMIT")
+            history.connection.execute("USE target")
+            for name, query in VIEWS.items():
+                history.connection.execute(f"CREATE VIEW target.{name} AS {query}")
+
+
+def _copy(table: str, file: Path, kind: str) -> str:
+    columns = next(found for found in FACTS if found.name == table).columns
+    if kind == "parquet":
+        return (
+            f"COPY (SELECT * FROM {table} ORDER BY id) TO {quoted(str(file))}"
+            " (FORMAT parquet, COMPRESSION zstd)"
+        )
+    shown = ", ".join(
+        f"to_json({column.name})::VARCHAR AS {column.name}"
+        if column.type.endswith("[]")
+        else column.name
+        for column in columns
+    )
+    return f"COPY (SELECT {shown} FROM {table} ORDER BY id) TO {quoted(str(file))} (HEADER)"
+
+
+def _check(target: Path, kind: str, tables: list[str]) -> None:
+    if kind not in KINDS:
+        raise HistoryError(f"cannot export as {kind}; one of {', '.join(KINDS)}")
+    known = [table.name for table in FACTS]
+    unknown = [name for name in tables if name not in known]
+    if unknown:
+        raise HistoryError(f"no table {unknown[0]}; one of {', '.join(known)}")
+    if target.exists():
+        raise HistoryError(f"{target} exists; name a new one")

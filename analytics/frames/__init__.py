@@ -1,0 +1,1 @@
+"""Questions to the history, each answered as a Polars frame."""

@@ -1,0 +1,94 @@
+"""The notebooks as HTML pages, run on one history."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from analytics.errors import HistoryError
+from analytics.place import VARIABLE, Place, hand_over
+
+CELL_SECONDS = 600
+
+
+def notebook_folder() -> Path:
+    """Where the notebooks are: installed beside this package."""
+    return Path(__file__).parent.parent / "notebooks"
+
+
+def notebook_files(names: Sequence[str] = ()) -> list[Path]:
+    """The notebooks in order, or those whose name starts with or holds one of `names`."""
+    found = sorted(notebook_folder().glob("[0-9]*.ipynb"))
+    if not names:
+        return found
+    chosen = [file for file in found if any(name in file.stem for name in names)]
+    if not chosen:
+        known = ", ".join(file.stem for file in found)
+        raise HistoryError(f"no notebook matches {', '.join(names)}; there are {known}")
+    return chosen
+
+
+def write_report(
+    place: Place, folder: Path, names: Sequence[str] = (), days: float | None = None
+) -> Iterator[Path]:
+    """Run the notebooks on the history and write a page for each; yields the pages.
+
+    Code is hidden. The pages hold their charts; a browser draws them without a network only after
+    it has once loaded the Vega scripts. Raises HistoryError for a notebook that fails.
+    """
+    from nbconvert import HTMLExporter
+
+    folder.mkdir(parents=True, exist_ok=True)
+    exporter: Any = HTMLExporter(exclude_input=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
+    for file in notebook_files(names):
+        notebook = run_notebook(file, place, days)
+        page = folder / f"{file.stem}.html"
+        text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": file.stem}})
+        page.write_text(text, encoding="utf-8")
+        yield page
+
+
+def run_notebook(file: Path, place: Place, days: float | None = None) -> Any:
+    """The notebook with the outputs of a run on that history, in a kernel of its own."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+    client = NotebookClient(
+        notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(file.parent)}}
+    )
+    if days is not None:
+        _set_parameter(notebook, "DAYS", days)
+    try:
+        with environment({VARIABLE: hand_over(place)}):
+            client.execute()
+    except CellExecutionError as error:
+        raise HistoryError(f"{file.name} failed: {error.ename}: {error.evalue}") from error
+    return notebook
+
+
+def _set_parameter(notebook: Any, name: str, value: object) -> None:
+    """Say a parameter anew right after the cell that is tagged `parameters`."""
+    from nbformat.v4 import new_code_cell
+
+    for place, cell in enumerate(notebook.cells):
+        if "parameters" in cell.metadata.get("tags", []):
+            notebook.cells.insert(place + 1, new_code_cell(f"{name} = {value!r}"))  # type: ignore[no-untyped-call]
+            return
+
+
+@contextmanager
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """These variables for as long as the block runs: a kernel inherits them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
