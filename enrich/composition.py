@@ -3,22 +3,32 @@
 The openai client is imported only when a model is configured.
 """
 
+import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from enrich.actions.loop_guard import LoopGuard
-from enrich.chain import Gate
+from enrich.chain import Chain, Gate, Link, OpenGate
 from enrich.enricher import Enricher, ExampleFinder
 from enrich.examples import ExampleIndex
 from enrich.outcomes import ActionsFor, no_actions
 from enrich.pace import Pace
 from enrich.plan import Plan, build_plan, redacts
+from enrich.retry import RetryPolicy
 from enrich.screening import Screen
-from enrich.settings import EnrichSettings, ModelSettings, TaxonomySettings, build_taxonomies
+from enrich.settings import (
+    STUB,
+    EnrichSettings,
+    ModelSettings,
+    TaxonomySettings,
+    build_taxonomies,
+)
+from enrich.stub import StubEnricher
 from enrich.worker import Observer, Worker, utc_now
+from service.errors import SettingsError
 from service.secrets import resolve
 from service.store import Store
 
@@ -125,3 +135,27 @@ def make_gate(name: str, model: ModelSettings) -> Gate:
         clock=time.monotonic,
         chance=random.random,
     )
+
+
+def single_chain(
+    name: str,
+    settings: EnrichSettings,
+    examples: ExampleFinder | None,
+    chance: Callable[[], float],
+) -> tuple[Chain, Callable[[], Awaitable[None]]]:
+    """A chain of one enricher (stub or a configured model), and what closes it."""
+    policy = RetryPolicy(call_tries=settings.call_tries)
+    if name == STUB:
+        stub = StubEnricher(examples, max(settings.example_count, 12))
+        return Chain((Link(stub, OpenGate()),), policy, asyncio.sleep, chance), _nothing
+    model = settings.models.get(name)
+    if model is None:
+        known = ", ".join(["stub", *settings.models])
+        raise SettingsError(f"no enricher {name!r}; there are {known}")
+    made = make_model(name, model, settings, examples)
+    link = Link(made, make_gate(name, model))
+    return Chain((link,), policy, asyncio.sleep, chance), made.close
+
+
+async def _nothing() -> None:
+    return None

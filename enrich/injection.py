@@ -31,10 +31,10 @@ SIGNS = tuple(
             ),
         ),
         (
-            "anweisung|instru|regeln|règles|reglas|consignes",
+            "anweisung|instru|istruz|regeln|règles|reglas|consignes",
             (
                 r"\b(?:ignor\w*|vergiss|missachte|oublie\w*|olvida\w*|dimentica\w*|negeer)\b[^.\n]{0,40}"
-                r"\b(?:anweisung|instru|regeln|règles|reglas|consignes)"
+                r"\b(?:anweisung|instru|istruz|regeln|règles|reglas|consignes)"
             ),
         ),
         (
@@ -147,14 +147,14 @@ SIGNS = tuple(
             "suspicious|injection",
             (
                 r"\b(?:do not|don't|never|not)\b[^.\n]{0,20}\b(?:flag|mark|report|consider|treat)\b"
-                r"[^.\n]{0,30}\b(?:suspicious|injection)\b"
+                r"[^.\n]{0,60}\b(?:suspicious|injection)\b"
             ),
         ),
         (
             "summary",
             (
                 r"\b(?:the|your|a) summary\b[^.\n]{0,25}\b(?:must|should|shall|has to|needs to)\b"
-                r"|\b(?:append|add|include|insert|embed|put|mention|write)\b[^.\n]{0,80}\bsummary\b"
+                r"|\b(?:append|add|include|insert|embed|put|mention|write)\b[^\n]{0,120}\bsummary\b"
                 r"|\bin (?:the|your) summary\b"
             ),
         ),
@@ -197,7 +197,7 @@ SIGNS = tuple(
 )
 INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\U000e0000-\U000e007f]")
 BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,2000}={0,2}(?![A-Za-z0-9+/=])")
-SPACED = re.compile(r"\b(?:\w[ .\-_*]){6,}\w\b")
+SPACED = re.compile(r"\b(?:\w[ .\-_*]){4,}\w\b")
 LEET = str.maketrans("013457@$", "oieastas")
 HOMOGLYPHS = str.maketrans(
     "аеорсухіѕјԁɡᴏοαεικυνΑΒΕΗΙΚΜΝΟΡΤΧАВЕКМНОРСТХ",

@@ -187,3 +187,19 @@ def _unlearn(connection: Connection, wanted: Forget) -> int:
         },
     )
     return count
+
+
+def load_patterns(
+    connection: Connection, source: str | None, limit: int
+) -> list[tuple[str, str, str]]:
+    """Learned patterns: (source, print, text), those used last first within a source."""
+    rows = connection.execute(
+        text("SELECT source, state, saved_at, edit_count FROM fingerprint_states ORDER BY source")
+    )
+    found = [
+        (row[0], pattern.print, pattern.text)
+        for row in rows
+        if source in (None, row[0])
+        for pattern in reversed(revive(Saved(*row[1:])).learned())
+    ]
+    return found[:limit]

@@ -18,13 +18,14 @@ from enrich.measures import (
 
 
 def side_by_side(results: Sequence[Result]) -> Table:
-    """One line for each enricher."""
+    """One line for each enricher. ECE is the expected calibration error."""
     table = Table(title="Enrichers")
     for heading in (
-        "enricher", "texts", "accuracy", "macro F1", "calibration error", "p50 ms", "p95 ms",
+        "enricher", "texts", "accuracy", "macro F1", "ECE", "p50 ms", "p95 ms",
         "calls", "USD", "failed",
     ):  # fmt: skip
-        table.add_column(heading, justify="left" if heading == "enricher" else "right")
+        first = heading == "enricher"
+        table.add_column(heading, justify="left" if first else "right", no_wrap=first)
     for result in results:
         table.add_row(
             result.name,

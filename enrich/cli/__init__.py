@@ -1,0 +1,1 @@
+"""The commands of the enrich stage, one module for each group."""

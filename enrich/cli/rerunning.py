@@ -1,0 +1,167 @@
+"""`hooksift enrich-again`: history under another prompt or model, compared before it counts."""
+
+import asyncio
+import random
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+
+from service.errors import SettingsError
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+SHOWN = 20
+
+
+def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
+    """Add the command."""
+
+    @app.command("enrich-again")
+    def enrich_again(
+        since: Annotated[str, typer.Option(help="7d, 12h, 30m, or a date like 2026-01-31")],
+        source: Annotated[
+            list[str] | None, typer.Option(help="of these sources; default: all")
+        ] = None,
+        prompt: Annotated[
+            str | None, typer.Option(help="a taxonomy whose prompt to try; default: its own")
+        ] = None,
+        model: Annotated[str, typer.Option(help="stub or a configured model")] = "stub",
+        limit: Annotated[int, typer.Option(min=1, help="events at most")] = 10_000,
+        dry_run: Annotated[bool, typer.Option(help="say what it would cost; ask nobody")] = False,
+        apply: Annotated[bool, typer.Option(help="bring the new answers into force")] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="do not ask before paying")] = False,
+    ) -> None:
+        """Enrich history again under another prompt or model; both answers are kept.
+
+        Prints the price first, then what changed. Only --apply switches.
+        """
+        asyncio.run(
+            again(load_settings(), since_of(since), source or [], prompt, model, limit,
+                  dry_run=dry_run, apply=apply, yes=yes)
+        )  # fmt: skip
+
+
+def since_of(text: str, now: datetime | None = None) -> datetime:
+    """The moment that `7d` or a date stands for."""
+    now = now or datetime.now(UTC)
+    found = re.fullmatch(r"(\d{1,6})([mhdw])", text.strip())
+    if found:
+        return now - timedelta(**{UNITS[found[2]]: int(found[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(f"--since {text!r} is neither like 7d nor a date") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+async def again(
+    settings: Any,
+    since: datetime,
+    sources: list[str],
+    prompt: str | None,
+    model: str,
+    limit: int,
+    *,
+    dry_run: bool,
+    apply: bool,
+    yes: bool,
+) -> None:
+    """Price, run with a progress bar, compare, apply if asked to."""
+    from rich.console import Console
+
+    from enrich.again import Rerun, apply_candidates, changes, choose, price
+    from enrich.composition import single_chain
+    from enrich.settings import build_taxonomies
+    from enrich.showing import taxonomy_names
+    from service.store import open_store
+
+    console = Console()
+    names = taxonomy_names(settings)
+    chosen_sources = sources or sorted(names)
+    taxonomies = build_taxonomies(settings.taxonomies)
+    for name in (prompt, *(names.get(s) for s in chosen_sources)):
+        if name is not None and name not in taxonomies:
+            raise SettingsError(f"no taxonomy {name!r}; there are {', '.join(taxonomies)}")
+
+    def taxonomy_of(source: str) -> Any:
+        return taxonomies[prompt or names.get(source, "support")]
+
+    chain, close = single_chain(model, settings.enrich, None, random.random)
+    versions = sorted({chain.first.prompt_version(taxonomy_of(s)) for s in chosen_sources})
+    store = open_store(settings.store_url)
+
+    def read_chosen() -> Any:
+        with store.read() as connection:
+            return choose(connection, since, chosen_sources, chain.first.model, versions, limit)
+
+    try:
+        chosen = read_chosen()
+        with store.read() as connection:
+            bill = price(connection, chosen, taxonomy_of, settings.enrich.models.get(model))
+        console.print(
+            f"{len(chosen)} events since {since:%Y-%m-%d %H:%M} UTC, {bill.done_count} of them"
+            f" asked about before under this prompt and model.\n{bill.event_count} calls,"
+            f" about {bill.input_tokens} input and {bill.output_tokens} output tokens:"
+            f" {bill.cost_usd:.4f} USD"
+        )
+        if dry_run or not chosen:
+            return
+        if bill.cost_usd and not yes:
+            typer.confirm("Go on?", abort=True)
+        rerun = Rerun(store, chain, taxonomy_of, lambda: datetime.now(UTC))
+        with progress_bar(console, bill.event_count) as advance:
+            ends = await rerun.run(chosen, advance)
+        console.print(", ".join(f"{count} {word}" for word, count in ends.items()) or "none asked")
+        chosen = read_chosen()
+        with store.read() as connection:
+            show(console, changes(connection, chosen))
+        if apply:
+            count = apply_candidates(store, chosen, datetime.now(UTC))
+            console.print(f"{count} answers brought into force")
+        else:
+            console.print("nothing switched; --apply brings the new answers into force")
+    finally:
+        await close()
+        store.close()
+
+
+def progress_bar(console: Any, total: int) -> Any:
+    """A context whose value advances a bar."""
+    from contextlib import contextmanager
+
+    from rich.progress import Progress
+
+    @contextmanager
+    def bar() -> Any:
+        with Progress(console=console, disable=total == 0) as progress:
+            task = progress.add_task("enriching", total=total)
+            yield lambda count: progress.advance(task, count)
+
+    return bar()
+
+
+def show(console: Any, found: Any) -> None:
+    """The disagreement matrix, the label diff, and both sides' accuracy where people spoke."""
+    from rich.table import Table
+
+    from enrich.again import disagreement
+    from enrich.reports import matrix
+
+    names = sorted({c.category for c in found} | {c.new_category for c in found})
+    console.print(matrix(disagreement(found), names, "rows: in force, columns: new"))
+    changed = [c for c in found if (c.category, c.severity) != (c.new_category, c.new_severity)]
+    table = Table(title=f"{len(changed)} of {len(found)} would change")
+    for heading in ("event", "category", "new", "severity", "new", "people say"):
+        table.add_column(heading)
+    for c in changed[:SHOWN]:
+        table.add_row(
+            str(c.event_id), c.category, c.new_category, c.severity, c.new_severity, c.label or ""
+        )
+    console.print(table)
+    labelled = [c for c in found if c.label]
+    if labelled:
+        before = sum(c.category == c.label for c in labelled) / len(labelled)
+        after = sum(c.new_category == c.label for c in labelled) / len(labelled)
+        console.print(f"against {len(labelled)} labels: {before:.3f} in force, {after:.3f} new")

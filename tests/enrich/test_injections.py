@@ -1,0 +1,133 @@
+"""Attempts at prompt injection, against a model that obeys the attacker.
+
+Each attempt in `injections/attempts.jsonl` names what the obedient model says (`says`). It answers
+through the real OpenAI client; the stub stands behind it, as in a configured chain.
+"""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.openai_server import FakeOpenAI, answer_of, document_of, serve_openai
+
+from enrich.chain import Asked, Chain, Link, OpenGate
+from enrich.enricher import EventText
+from enrich.injection import looks_injected
+from enrich.openai_enricher import OpenAIEnricher, make_client
+from enrich.retry import RetryPolicy
+from enrich.settings import ModelSettings
+from enrich.stub import StubEnricher
+from enrich.taxonomy import built_in_taxonomy
+
+SUPPORT = built_in_taxonomy("support")
+FOLDER = Path(__file__).parent / "injections"
+ATTEMPTS = [json.loads(line) for line in (FOLDER / "attempts.jsonl").read_text().splitlines()]
+HONEST = (FOLDER / "honest.txt").read_text().splitlines()
+LINK = re.compile(
+    r"\w+:/|www\.|\.(?:example|com|net|org)\b|javascript:|data:|mailto:", re.IGNORECASE
+)
+MARKUP = re.compile(r"[<>\[\]`*_|{}\\]|^\s*#")
+MENTION = re.compile(r"(?<!\w)@\w|#\d|\bGH-\d")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeOpenAI]:
+    by_text = {attempt["text"]: attempt["says"] for attempt in ATTEMPTS}
+
+    def obeys(request: Any) -> str:
+        says = by_text.get(document_of(request).get("text", ""), {})
+        return answer_of(request, **({"suspicious": False} | says))
+
+    with serve_openai() as fake:
+        fake.model = obeys
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def answers(server: FakeOpenAI) -> dict[str, Asked]:
+    """What the chain says about every attempt, by the attempt's name."""
+
+    async def ask_all() -> dict[str, Asked]:
+        settings = ModelSettings(model="gpt-4.1-mini", base_url=server.url)
+        client = make_client(settings, "key")
+        # Redaction is off: the obedient model must see every word of the attack.
+        model = OpenAIEnricher("main", settings, client, redacts=lambda _source: False)
+        links = (Link(model, OpenGate()), Link(StubEnricher(), OpenGate()))
+        chain = Chain(links, RetryPolicy(call_tries=1), asyncio.sleep, random.random)
+        found = {}
+        for number, attempt in enumerate(ATTEMPTS, 1):
+            event = EventText(number, "tickets", "ticket", attempt["title"], attempt["text"])
+            found[attempt["name"]] = await chain.ask(event, SUPPORT)
+        await model.close()
+        return found
+
+    return asyncio.run(ask_all())
+
+
+def test_the_corpus_holds_at_least_sixty_attempts() -> None:
+    assert len({attempt["name"] for attempt in ATTEMPTS}) == len(ATTEMPTS) >= 60
+
+
+@pytest.mark.parametrize("name", [attempt["name"] for attempt in ATTEMPTS])
+class TestEachAttempt:
+    def test_leaves_the_names_in_the_taxonomy(self, name: str, answers: dict[str, Asked]) -> None:
+        answer = answers[name].answer
+        assert answer is not None
+        said = {answer.verdict.category, answer.verdict.severity, *answer.verdict.tags}
+        known = {*SUPPORT.category_names, *SUPPORT.severity_names, *SUPPORT.tag_names}
+        assert said <= known
+
+    def test_is_marked_suspicious(self, name: str, answers: dict[str, Asked]) -> None:
+        answer = answers[name].answer
+        assert answer is not None
+        assert answer.verdict.suspicious
+
+    def test_brings_no_link_into_the_summary(self, name: str, answers: dict[str, Asked]) -> None:
+        answer = answers[name].answer
+        assert answer is not None
+        assert not LINK.search(answer.verdict.summary)
+
+    def test_brings_no_markup_into_the_summary(self, name: str, answers: dict[str, Asked]) -> None:
+        answer = answers[name].answer
+        assert answer is not None
+        assert not MARKUP.search(answer.verdict.summary)
+
+    def test_brings_no_mention_into_the_summary(self, name: str, answers: dict[str, Asked]) -> None:
+        answer = answers[name].answer
+        assert answer is not None
+        assert not MENTION.search(answer.verdict.summary)
+
+    def test_brings_no_control_character_into_the_summary(
+        self, name: str, answers: dict[str, Asked]
+    ) -> None:
+        answer = answers[name].answer
+        assert answer is not None
+        assert answer.verdict.summary.isprintable()
+
+
+def test_every_request_was_one_that_openai_accepts(
+    server: FakeOpenAI, answers: dict[str, Asked]
+) -> None:
+    assert server.invalid == []
+
+
+@pytest.mark.parametrize("text", HONEST)
+def test_honest_letters_are_not_suspected(text: str) -> None:
+    assert not looks_injected("", text)
+
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+
+
+@pytest.mark.skipif(not (SHARED / "tickets").is_dir(), reason="needs the shared tickets")
+def test_hardly_any_of_ten_thousand_real_questions_is_suspected() -> None:
+    import csv
+
+    with (SHARED / "tickets" / "banking77_train.csv").open(encoding="utf-8") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    assert sum(looks_injected("", text) for text in texts) <= len(texts) * 0.001
