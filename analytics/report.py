@@ -1,5 +1,6 @@
 """The notebooks as HTML pages, run on one history."""
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from analytics.errors import HistoryError
+from analytics.looks import CHART_KIND
 from analytics.place import VARIABLE, Place, hand_over
 
 CELL_SECONDS = 600
+DARK = """<style>@media (prefers-color-scheme: dark) {
+  :root { --jp-layout-color0: #15181c; --jp-content-font-color0: #e3e6ea;
+    --jp-content-font-color1: #d4d8dd; --jp-cell-editor-background: #1d2126; }
+  body, .jp-Notebook { background: #15181c !important; color: #d4d8dd; } }</style>"""
 
 
 def notebook_folder() -> Path:
@@ -34,19 +40,38 @@ def write_report(
 ) -> Iterator[Path]:
     """Run the notebooks on the history and write a page for each; yields the pages.
 
-    Code is hidden. The pages hold their charts; a browser draws them without a network only after
-    it has once loaded the Vega scripts. Raises HistoryError for a notebook that fails.
+    Code is hidden. A page is whole: it draws its charts without a network, light or dark as the
+    reader's system asks. Raises HistoryError for a notebook that fails.
     """
-    from nbconvert import HTMLExporter
+    import vl_convert
 
     folder.mkdir(parents=True, exist_ok=True)
-    exporter: Any = HTMLExporter(exclude_input=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
+    scripts = vl_convert.javascript_bundle(None).replace("</script", "<\\/script")
     for file in notebook_files(names):
-        notebook = run_notebook(file, place, days)
         page = folder / f"{file.stem}.html"
-        text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": file.stem}})
-        page.write_text(text, encoding="utf-8")
+        page.write_text(_page(run_notebook(file, place, days), file.stem, scripts), "utf-8")
         yield page
+
+
+def _page(notebook: Any, title: str, scripts: str) -> str:
+    from nbconvert import HTMLExporter
+
+    exporter: Any = HTMLExporter(exclude_input=True, exclude_output_prompt=True)  # type: ignore[no-untyped-call]
+    for name in ("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"):
+        setattr(exporter, name, "")
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    for number, output in enumerate(outputs):
+        chart = output.get("data", {}).pop(CHART_KIND, None)
+        if chart is not None:
+            output["data"] = {"text/html": _chart(f"chart-{number}", chart)}
+    text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    return str(text).replace("</head>", f"{DARK}<script>{scripts}</script></head>", 1)
+
+
+def _chart(name: str, chart: Any) -> str:
+    spec = json.dumps(chart).replace("</", "<\\/")
+    options = '{"actions": false, "renderer": "svg"}'
+    return f'<div id="{name}"></div><script>vegaEmbed("#{name}", {spec}, {options})</script>'
 
 
 def run_notebook(file: Path, place: Place, days: float | None = None) -> Any:
