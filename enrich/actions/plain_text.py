@@ -21,7 +21,7 @@ _BARE_SCHEME = re.compile(
 )
 _RELATIVE = re.compile(r"(?<![\w:/])//[\w\-]+\.[^\s<>\"']+")
 _EMAIL = re.compile(r"[\w.+%\-]{1,64}@[\w\-]{1,63}(?:\.[\w\-]{1,63})+")
-_WWW = re.compile(r"\bwww\d{0,2}\.[^\s<>\"']+", re.IGNORECASE)
+_WWW = re.compile(r"(?<!w)www\d{0,2}\.[^\s<>\"']+", re.IGNORECASE)
 # Bare names are made into links by chat programs only under a real top-level domain. These are the
 # ones that strangers use; `main.py` or `java.util.List` in an error message must stay readable.
 _TOP = (
@@ -36,7 +36,7 @@ _BARE_NAME = re.compile(
     re.IGNORECASE,
 )
 _BARE_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?/[^\s<>\"']*")
-_MENTION = re.compile(r"(?<![\w])[@＠﹫]+(?=[\w\-({\[<])")
+_MENTION = re.compile(r"(?<!@)(?:(?<!\w)@+|@{2,})(?=[\w\-({\[<])")  # NFKC left one kind of @
 _MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\s*[(\[][^()\[\]\n]{0,500}[)\]]")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BLANK_LINES = re.compile(r"\n{3,}")

@@ -192,7 +192,7 @@ def test_tls_verifies_the_name_and_not_the_address() -> None:
         await server.wait_closed()
 
     asyncio.run(call())
-    assert asked == ["tickets.acme.example"]
+    assert asked == [b"tickets.acme.example"]
 
 
 def test_a_name_that_does_not_resolve_is_tried_again() -> None:
