@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         twin_confusion,
     )
     from analytics.history import History, connect
-    from analytics.looks import finding, look, step, table
+    from analytics.looks import finding, look, on_shade, span, step, table
     from analytics.scope import newest_at
 
 MODULES = {
@@ -46,7 +46,7 @@ MODULES = {
     "history": "History connect",
     "frames.latency": "latency latency_over_time",
     "frames.life": "as_of search timeline",
-    "looks": "finding look step table",
+    "looks": "finding look on_shade span step table",
     "frames.quality": "accuracy calibration confusion disagreement labelled scores twin_confusion",
     "scope": "newest_at",
 }
@@ -79,6 +79,7 @@ __all__ = [
     "latency_over_time",
     "look",
     "newest_at",
+    "on_shade",
     "outcomes",
     "refused",
     "savings",
@@ -88,6 +89,7 @@ __all__ = [
     "severities",
     "shifts",
     "sources_of",
+    "span",
     "step",
     "storms",
     "table",

@@ -78,8 +78,8 @@ def _theme() -> Any:
             "header": {"labelColor": INK, "titleColor": INK, "title": None},
             "range": {
                 "category": list(COLOURS),
-                "heatmap": ["#3b82c422", "#3b82c4"],
-                "ramp": ["#3b82c422", "#3b82c4"],
+                "heatmap": ["#3b82c41a", "#2f6fab"],
+                "ramp": ["#3b82c41a", "#2f6fab"],
             },
             "mark": {"color": COLOURS[0]},
             "text": {"color": INK},
@@ -98,6 +98,23 @@ def step(days: float | None) -> timedelta:
         if timedelta(minutes=minutes) >= wanted:
             return timedelta(minutes=minutes)
     return timedelta(minutes=spans[-1])
+
+
+def span(length: timedelta) -> str:
+    """A span of time in words: 6 hours, day."""
+    minutes = round(length / timedelta(minutes=1))
+    for unit, size in (("week", 10080), ("day", 1440), ("hour", 60), ("minute", 1)):
+        if minutes % size == 0 and minutes >= size:
+            count = minutes // size
+            return unit if count == 1 else f"{count} {unit}s"
+    return str(length)
+
+
+def on_shade(field: str, above: float = 0.3) -> Any:
+    """The colour of a number on a heat map's cell: light where `field` shades it strongly."""
+    import altair as alt
+
+    return alt.condition(f"datum.{field} > {above}", alt.value("#ffffff"), alt.value(INK))
 
 
 class Finding:

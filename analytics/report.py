@@ -46,7 +46,8 @@ def write_report(
     import vl_convert
 
     folder.mkdir(parents=True, exist_ok=True)
-    scripts = vl_convert.javascript_bundle(None).replace("</script", "<\\/script")
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    scripts = bundle.replace("</script", "<\\/script")
     for file in notebook_files(names):
         page = folder / f"{file.stem}.html"
         page.write_text(_page(run_notebook(file, place, days), file.stem, scripts), "utf-8")
