@@ -31,7 +31,9 @@ class Loaded:
     digest: str
     received_at: datetime
     failed_count: int
-    """Tries of this work item that ended in retry."""
+    """Tries of this work item that ended in retry, rate limits not counted."""
+    is_told: bool
+    """Whether the same action of an earlier revision was carried out."""
 
 
 def digest_of(title: str, body: str) -> str:
@@ -57,6 +59,7 @@ def load(connection: Connection, event_id: int, name: str) -> Loaded | None:
         text(
             "SELECT count(*) FROM actions"
             " WHERE event_id = :event_id AND name = :name AND outcome = 'retry'"
+            " AND error_kind <> 'rate_limited'"
         ),
         {"event_id": event_id, "name": name},
     ).scalar_one()
@@ -67,7 +70,20 @@ def load(connection: Connection, event_id: int, name: str) -> Loaded | None:
         digest_of(event.title, event.text),
         event.received_at,
         failed,
+        is_told(connection, event_id, name),
     )
+
+
+def is_told(connection: Connection, event_id: int, name: str) -> bool:
+    """Whether an action was carried out for another revision of the event's enrichment."""
+    base = name.partition("@")[0]
+    done = connection.execute(
+        text(
+            "SELECT name FROM actions WHERE event_id = :event_id AND outcome IN ('done', 'grouped')"
+        ),
+        {"event_id": event_id},
+    ).scalars()
+    return any(other != name and other.partition("@")[0] == base for other in done)
 
 
 class ArrivedEvent(Protocol):

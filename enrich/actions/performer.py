@@ -51,6 +51,7 @@ from service.store import Store
 
 TRIES = 3
 MAX_WAIT_SECONDS = 5.0
+NEWS = timedelta(days=1)
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -228,6 +229,9 @@ class Performer:
 
     async def _tell(self, case: Case, title: Template, text: Template) -> Outcome:
         messenger = cast(Messenger, case.target.adapter)
+        stale = self._no_news(case)
+        if stale is not None:
+            return Outcome("skipped", why=stale)
         place, group = await self._place(case, messenger)
         if place.role is Role.HOLD and place.until is not None:
             raise NotYet(place.until)
@@ -247,6 +251,15 @@ class Performer:
         )
         await self._send(case, messenger, message)
         return Outcome("done", detail={"key": message.key, "count": place.count}, told=told)
+
+    def _no_news(self, case: Case) -> str | None:
+        """Why a later revision is nothing to tell people: enriching a year again wakes nobody."""
+        if case.loaded.situation.revision == 1:
+            return None
+        if case.loaded.is_told:
+            return "people were told of this event already"
+        age = self._now() - case.loaded.received_at
+        return "the event is a day old or older" if age > NEWS else None
 
     async def _place(self, case: Case, messenger: Messenger) -> tuple[Place, str]:
         within = case.action.settings.group_within
