@@ -33,7 +33,7 @@ class View(NamedTuple):
 Getter = Callable[[View], Any]
 TextGetter = Callable[[View], str | None]
 
-FIRST_KEY = re.compile(r"^(?:[^{}]*\{)?(json|item):([^.|{}\[\]]+)")
+FIRST_KEY = re.compile(r"^(?:[^{}]*\{)?(json|item):([^.|{}\[\]*]+)")
 
 
 class ExpressionError(ValueError):

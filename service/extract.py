@@ -105,10 +105,9 @@ class Extractor:
         event_type = _short(self._type(view)) or self._default_type
         title = self._title(view) or ""
         text = _joined(self._text, view)
-        if not title and not text:
-            title, text = guess_title(view.item), guess_text(view.item)
-            if not title and not text:
-                title = event_type
+        if not text and title in ("", event_type):
+            title = title or guess_title(view.item) or event_type
+            text = guess_text(view.item)
         return Item(
             key,
             event_type,

@@ -144,6 +144,11 @@ def _when(argument: str) -> Filter:
     return name
 
 
+def _as(argument: str) -> Filter:
+    """`as:word` says the word where there is any value."""
+    return lambda _: argument
+
+
 def _after(argument: str) -> Filter:
     """`after:/` keeps what follows the last such mark."""
 
@@ -234,6 +239,7 @@ FILTERS: dict[str, Callable[[str], Filter]] = {
     "map": _map,
     "when": _when,
     "after": _after,
+    "as": _as,
     "json": _json,
     "base64": _base64,
     "dump": _dump,

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+import textwrap
 from typing import Any, NamedTuple
 
 from service.preset import JwtVerification, Preset
@@ -31,6 +32,9 @@ def new_keys(preset: Preset) -> Keys:
     if record.alg == "ecdsa-sha256":
         private, public = _elliptic_pair()
         return Keys(base64.b64encode(public).decode(), private)
+    if record.alg == "rsa-sha1":
+        private, public = _rsa_pair()
+        return Keys(_public_pem(public), private)
     if record.alg == "basic":
         return _shared(f"hooksift:{secrets.token_urlsafe(24)}")
     if record.key.startswith("base64"):
@@ -74,6 +78,11 @@ def _written(key: Any) -> tuple[str, bytes]:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return private.decode(), public
+
+
+def _public_pem(public_der: bytes) -> str:
+    body = "\n".join(textwrap.wrap(base64.b64encode(public_der).decode(), 64))
+    return f"-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n"
 
 
 def _token_keys(record: JwtVerification) -> Keys:

@@ -1,6 +1,6 @@
-"""Dotted paths into parsed bodies: `a.b`, `a.0.b`, `a.-1`, `a[].b` for every element."""
+"""Dotted paths into parsed bodies: `a.b`, `a.0.b`, `a.-1`, `a[].b` for every element, `a.*.b`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -12,6 +12,8 @@ def compile_path(path: str) -> Callable[[Any], Any]:
     if brackets:
         return _over_each(head, rest.removeprefix("."))
     keys = path.split(".")
+    if "*" in keys:
+        return _through_first(keys)
     if len(keys) == 1 and not _is_index(path):
         return lambda value: value.get(path) if type(value) is dict else None
     steps = [(key, int(key) if _is_index(key) else None) for key in keys]
@@ -31,6 +33,23 @@ def compile_path(path: str) -> Callable[[Any], Any]:
 
 def _is_index(key: str) -> bool:
     return key.removeprefix("-").isdecimal() and len(key) < 8
+
+
+def _through_first(keys: Sequence[str]) -> Callable[[Any], Any]:
+    """`a.*.b`: through the first object in a, whatever its name."""
+    place = keys.index("*")
+    to_object, rest = (
+        compile_path(".".join(keys[:place])),
+        compile_path(".".join(keys[place + 1 :])),
+    )
+
+    def walk(value: Any) -> Any:
+        found = to_object(value)
+        if type(found) is not dict:
+            return None
+        return rest(next((inner for inner in found.values() if type(inner) is dict), None))
+
+    return walk
 
 
 def _over_each(head: str, rest: str) -> Callable[[Any], Any]:

@@ -88,6 +88,8 @@ def make_signature(preset: Preset, secret: str, content: bytes) -> bytes:
         return secret.encode()
     if alg == "ed25519":
         return bytes(_ed25519_key(secret).sign(content))
+    if alg == "rsa-sha1":
+        return _rsa_signature(secret, content)
     if alg == "ecdsa-sha256":
         return _ecdsa_signature(secret, content)
     raise PresetError(f"preset {preset.name}: cannot sign with {alg!r}")
@@ -112,6 +114,18 @@ def _ecdsa_signature(secret: str, content: bytes) -> bytes:
     return bytes(key.sign(content, ec.ECDSA(SHA256())))
 
 
+def _rsa_signature(secret: str, content: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.hashes import SHA1
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    key = load_pem_private_key(secret.encode(), None)
+    if not isinstance(key, RSAPrivateKey):
+        raise PresetError("the private key is not an RSA key")
+    return bytes(key.sign(content, PKCS1v15(), SHA1()))  # noqa: S303 - the provider's choice
+
+
 def _time_place(ts: str) -> tuple[str, str, str]:
     kind, _, rest = ts.partition(":")
     name, _, unit = rest.rpartition(":")
@@ -122,7 +136,7 @@ def written_time(now: float, unit: str) -> str:
     """A moment as providers write it: s, ms, us or iso."""
     if unit == "iso":
         return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return str(int(now * {"s": 1, "ms": 1_000, "us": 1_000_000}[unit]))
+    return str(int(now * {"s": 1, "ms": 1_000, "us": 1_000_000, "auto": 1_000}[unit]))
 
 
 def _written_signature(written: str, signature: bytes) -> str:
@@ -150,15 +164,23 @@ def _placed(source: str, written: str, outgoing: Outgoing) -> Outgoing:
 
 
 def with_field(body: bytes, path: str, value: Any) -> bytes:
-    """A JSON body with one field set, objects made on the way."""
+    """A JSON body with one field set, objects made on the way; `a[].b` sets it in every element."""
     root = msgspec.json.decode(body) if body.strip() else {}
     if not isinstance(root, dict):
         raise PresetError(f"the body must be a JSON object to hold {path}")
-    keys, inner = path.split("."), root
-    for key in keys[:-1]:
-        inner = inner.setdefault(key, {})
-    inner[keys[-1]] = value
+    _set_field(root, path.split("."), value)
     return msgspec.json.encode(root)
+
+
+def _set_field(inner: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+    key = keys[0]
+    if key.endswith("[]"):
+        for element in inner.setdefault(key[:-2], [{}]):
+            _set_field(element, keys[1:], value)
+    elif len(keys) > 1:
+        _set_field(inner.setdefault(key, {}), keys[1:], value)
+    else:
+        inner[key] = value
 
 
 def _identity_headers(

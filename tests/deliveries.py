@@ -20,7 +20,9 @@ class Scene(NamedTuple):
     keys: Keys
     reader: Reader
 
-    def send(self, body: bytes | None = None, *, now: float = NOW, delivery_id: str = "d-1") -> Request:
+    def send(
+        self, body: bytes | None = None, *, now: float = NOW, delivery_id: str = "d-1"
+    ) -> Request:
         """A delivery as the provider would send it."""
         return request_from(self.outgoing(body, now=now, delivery_id=delivery_id))
 

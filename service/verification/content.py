@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
+from urllib.parse import parse_qsl
 
 from service.expressions import ExpressionError
 from service.filters import scalar_text
+from service.parse import MAX_FORM_FIELDS
 from service.paths import compile_path
 from service.request import Refused, Request, octets
 from service.verification.candidates import body_before_proof
@@ -46,9 +48,11 @@ def _compile_piece(place: str, secret: str) -> Piece:
         return _header_piece([alternative.lower() for alternative in name.split("|")])
     if kind == "json" and name:
         return _json_piece(name)
+    if kind == "form" and name:
+        return _form_piece(name)
     raise ExpressionError(
         f"{{{place}}} is not {', '.join(f'{{{known}}}' for known in SIMPLE)}, {{header:NAME}} "
-        "or {json:PATH}"
+        "{json:PATH} or {form:FIELD}"
     )
 
 
@@ -71,6 +75,22 @@ def _json_piece(path: str) -> Piece:
         if text is None:
             raise Refused("missing_field", f"body field {path}, which is signed, is missing")
         return text.encode()
+
+    return piece
+
+
+def _form_piece(field: str) -> Piece:
+    def piece(request: Request, _: str) -> bytes:
+        try:
+            pairs = parse_qsl(request.body, keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS)
+        except ValueError:
+            pairs = []
+        values = [value for name, value in pairs if name == field.encode()]
+        if len(values) != 1:
+            raise Refused(
+                "missing_field", f"form field {field}, which is signed, is not there once"
+            )
+        return values[0]
 
     return piece
 

@@ -15,7 +15,12 @@ from service.request import octets
 
 Check = Callable[[Sequence[bytes], Sequence[bytes]], bytes | None]
 
-HMAC_HASHES = {"hmac-sha256": "sha256", "hmac-sha1": "sha1", "hmac-sha512": "sha512"}
+HMAC_HASHES = {
+    "hmac-sha256": "sha256",
+    "hmac-sha1": "sha1",
+    "hmac-sha512": "sha512",
+    "hmac-md5": "md5",
+}
 DIGEST_BYTES = 16
 
 
@@ -37,9 +42,11 @@ def compile_check(alg: str, key: str, secret: str) -> Check:
         return _ed25519_check(secret_bytes(key, secret))
     if alg == "ecdsa-sha256":
         return _ecdsa_check(secret)
+    if alg == "rsa-sha1":
+        return _rsa_check(secret)
     raise SecretError(
         f"no algorithm {alg!r}; use {', '.join(HMAC_HASHES)}, sha256, ed25519, ecdsa-sha256, "
-        "token, basic or none"
+        "rsa-sha1, token, basic or none"
     )
 
 
@@ -143,6 +150,35 @@ def _ecdsa_check(public_key: str) -> Check:
         for signature in signatures:
             try:
                 elliptic.verify(signature, signed, scheme)
+            except (InvalidSignature, ValueError):
+                continue
+            return content_digest(content)
+        return None
+
+    return check
+
+
+def _rsa_check(public_key: str) -> Check:
+    """PKCS#1 v1.5 over SHA-1, which Travis CI still signs with."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+    from cryptography.hazmat.primitives.hashes import SHA1
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(public_key.encode())
+    except ValueError:
+        raise SecretError("public key is not PEM; copy it again") from None
+    if not isinstance(key, RSAPublicKey):
+        raise SecretError("public key is not an RSA key")
+    rsa, padding, sha1 = key, PKCS1v15(), SHA1()  # noqa: S303 - the provider's choice
+
+    def check(content: Sequence[bytes], signatures: Sequence[bytes]) -> bytes | None:
+        signed = b"".join(content)
+        for signature in signatures:
+            try:
+                rsa.verify(signature, signed, padding, sha1)
             except (InvalidSignature, ValueError):
                 continue
             return content_digest(content)

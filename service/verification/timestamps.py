@@ -5,7 +5,8 @@ from typing import Any
 
 from service.request import Refused
 
-UNITS = {"s": 1.0, "ms": 1_000.0, "us": 1_000_000.0}
+UNITS = {"s": 1.0, "ms": 1_000.0, "us": 1_000_000.0, "auto": 1.0}
+"""What a timestamp counts; auto tells seconds from ms by the number of digits."""
 MAX_DIGITS = 17
 
 
@@ -29,7 +30,8 @@ def seconds_of(text: str, unit: str) -> float:
     if unit == "iso":
         return _iso_seconds(text)
     if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
-        return int(text) / UNITS[unit]
+        divisor = UNITS[unit] if unit != "auto" else UNITS["ms" if len(text) > 11 else "s"]
+        return int(text) / divisor
     raise Refused("malformed_timestamp", f"timestamp {text[:40]!r} is not a whole number of {unit}")
 
 

@@ -140,7 +140,8 @@ def test_no_odd_signature_is_believed_or_breaks_anything(name: str) -> None:
     here = scene(name)
     request = here.send()
     names = signature_headers(name)
-    kept = [pair for pair in request.headers if pair[0].rstrip("1") not in ("".join(names), *names)]
+    sent = {place.replace("*", "1") for place in names}
+    kept = [pair for pair in request.headers if pair[0] not in sent]
     for place in names:
         for odd in ODD_SIGNATURES:
             headers = [*kept, (place.replace("*", "1"), odd)]

@@ -88,10 +88,15 @@ def test_what_the_standard_libraries_sign_is_verified(name: str, prefix: str) ->
     assert not verdict(here, {**headers, f"{prefix}-timestamp": str(int(NOW) + 1)})
 
 
-@pytest.mark.parametrize(("name", "library"), [
-    ("standard_webhooks", Webhook), ("svix", svix.webhooks.Webhook), ("clerk", svix.webhooks.Webhook),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [
+        ("standard_webhooks", Webhook),
+        ("svix", svix.webhooks.Webhook),
+        ("clerk", svix.webhooks.Webhook),
+    ],
+)
 def test_the_standard_libraries_verify_what_we_sign(name: str, library: type[Webhook]) -> None:
     here = scene(name)
     headers = {key.lower(): value for key, value in here.outgoing(BODY, now=time.time()).headers}
-    library(here.keys.sender).verify(BODY, headers)  # raises when it does not believe them
+    library(here.keys.sender).verify(BODY, headers)  # raises otherwise

@@ -1,0 +1,202 @@
+"""What events say: paths, filters, splitting, and times."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from deliveries import NOW, scene
+
+from service.expressions import View, compile_text, compile_value
+from service.extract import MAX_ITEMS, MAX_TITLE_CHARACTERS, Item, compile_extractor, moment_of
+from service.preset import load_preset
+from service.request import Payload, Request
+
+REQUEST = Request("POST", "https://h.example/x?key=7", [("x-event", "push")], b"")
+
+
+def text(expression: str | list[str], body: Any) -> str | None:
+    return compile_text(expression)(View(REQUEST, body, body))
+
+
+def items(name: str, body: Any, *headers: tuple[str, str]) -> list[Item]:
+    request = Request("POST", "https://h.example/x", headers, b"")
+    return compile_extractor(load_preset(name)).events(request, Payload(body, "json"))
+
+
+@pytest.mark.parametrize(
+    ("expression", "body", "found"),
+    [
+        ("json:a.b", {"a": {"b": "x"}}, "x"),
+        ("json:a.0.b", {"a": [{"b": 3}]}, "3"),
+        ("json:a.-1", {"a": [1, 2]}, "2"),
+        ("json:a.9", {"a": [1, 2]}, None),
+        ("json:a[].b", {"a": [{"b": "x"}, {}, {"b": "y"}]}, "x\ny"),
+        ("json:a[].b.c", {"a": [{"b": {"c": 1}}]}, "1"),
+        ("json:*.name", {"x": 1, "y.z": {"name": "n"}}, "n"),
+        ("json:a.b", {"a": "no object"}, None),
+        ("json:a", None, None),
+        ("json:a", {"a": True}, "true"),
+        ("json:a", {"a": {"b": 1}}, None),
+        ("json:0.a", [{"a": 1}], "1"),
+        ("header:X-Event", {}, "push"),
+        ("query:key", {}, "7"),
+        (["json:a", "json:b"], {"b": "second"}, "second"),
+        (["json:a", "json:b"], {"a": "", "b": "second"}, "second"),
+        ("{json:a}#{json:b}", {"a": "x", "b": 2}, "x#2"),
+        ("{json:a}#{json:b}", {"a": "x"}, None),
+        (["{header:X-Event}.{json:a}", "header:X-Event"], {}, "push"),
+        (
+            "json:a|html",
+            {"a": "<p>One &amp; <b>two</b></p><script>x()</script>three"},
+            "One & two\nthree",
+        ),
+        ("json:a|first", {"a": "one\ntwo"}, "one"),
+        ("json:a|map:0=ping", {"a": 0}, "ping"),
+        ("json:a|when:x=y", {"a": "z"}, None),
+        ("json:a|pairs", {"a": {"k": "v", "n": 1, "deep": {}}}, "k=v\nn=1"),
+        ("json:a|pairs", {"a": [{"name": "k", "value": "v"}, ["x", "y"], "z"]}, "k=v\nx=y\nz"),
+        ("json:a|json:b.0", {"a": '{"b": ["x"]}'}, "x"),
+        ("json:a|json:b", {"a": "not json"}, None),
+        ("json:a|base64", {"a": "aGk="}, "hi"),
+        ("json:a|base64", {"a": "%%%"}, None),
+        ("json:a|dump", {"a": {"b": 1}}, '{"b":1}'),
+        ("json:a|count", {"a": [1, 2]}, "2"),
+        ("json:a|after:/", {"a": "x/y/z"}, "z"),
+        ("json:a|lower", {"a": "ABC"}, "abc"),
+        (
+            "json:a|document",
+            {
+                "a": {
+                    "type": "doc",
+                    "content": [{"content": [{"text": "One"}]}, {"content": [{"text": "two"}]}],
+                }
+            },
+            "One\ntwo",
+        ),
+    ],
+)
+def test_an_expression_finds(expression: str | list[str], body: Any, found: str | None) -> None:
+    assert text(expression, body) == found
+
+
+def test_a_stack_trace_reads_as_a_developer_reads_it() -> None:
+    frames = [{"filename": "app.py", "function": "run", "lineno": 3, "context_line": "  go()"}]
+    values = [{"type": "KeyError", "value": "'x'", "stacktrace": {"frames": frames}}]
+    found = compile_value("json:v|trace")(View(REQUEST, {"v": values}, None))
+    assert found == "KeyError: 'x'\n  at run (app.py:3)\n    go()"
+
+
+@pytest.mark.parametrize("odd", [[], [1], [None, {}], "x", {}, {"values": "x"}, [[[]]], 5])
+def test_an_odd_stack_trace_is_no_error(odd: Any) -> None:
+    compile_value("json:v|trace")(View(REQUEST, {"v": odd}, None))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "2026-03-02T09:15:00Z",
+        "2026-03-02T10:15:00+01:00",
+        "2026-03-02 09:15:00 UTC".removesuffix(" UTC"),
+        "2026-03-02T09:15:00.000000000Z",
+        "1772442900",
+        "1772442900000",
+        "1772442900000000",
+        "1772442900000000000",
+        "1772442900.0",
+    ],
+)
+def test_times_are_read_as_providers_write_them(written: str) -> None:
+    assert moment_of(written) == datetime(2026, 3, 2, 9, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "", "nan", "soon", "-1", "0", "9" * 24, "2026-13-01", "0001-01-01T00:00:00+14:00"]
+)
+def test_what_is_no_time_is_none(odd: str | None) -> None:
+    assert moment_of(odd) is None
+
+
+ALERT = {"status": "firing", "labels": {"alertname": "A"}, "startsAt": "2026-03-02T09:15:00Z"}
+
+
+def test_each_alert_of_a_group_is_one_event() -> None:
+    alerts = [{**ALERT, "fingerprint": "f1"}, {**ALERT, "fingerprint": "f2", "status": "resolved"}]
+    found = items("alertmanager", {"status": "firing", "alerts": alerts})
+    assert [item.dedup_key for item in found] == [
+        "f1 2026-03-02T09:15:00Z firing",
+        "f2 2026-03-02T09:15:00Z resolved",
+    ]
+    assert [item.event_type for item in found] == ["firing", "resolved"]
+    assert json.loads(found[0].payload or "")["fingerprint"] == "f1"
+
+
+def test_an_alert_without_a_fingerprint_is_known_by_its_labels() -> None:
+    first = items("alertmanager", {"alerts": [ALERT]})[0].dedup_key
+    again = items("alertmanager", {"alerts": [dict(ALERT)]})[0].dedup_key
+    other = items("alertmanager", {"alerts": [{**ALERT, "labels": {"alertname": "B"}}]})[
+        0
+    ].dedup_key
+    assert first == again != other
+
+
+def test_an_item_without_anything_to_know_it_by_is_known_by_its_content() -> None:
+    found = items("sendgrid", [{"event": "open"}, {"event": "click"}])
+    assert len({item.dedup_key for item in found}) == 2
+
+
+@pytest.mark.parametrize("alerts", [[], None, "x", {}, [ALERT] * (MAX_ITEMS + 1)])
+def test_what_cannot_be_split_is_one_event(alerts: Any) -> None:
+    found = items("alertmanager", {"status": "firing", "groupKey": "g", "alerts": alerts})
+    assert [(item.dedup_key, item.payload) for item in found] == [(None, None)]
+
+
+def test_batches_of_hubspot_and_sendgrid_split_into_their_items() -> None:
+    assert len(items("hubspot", [{"eventId": 1}, {"eventId": 2}, {"eventId": 3}])) == 3
+
+
+def test_a_nul_character_which_no_database_takes_is_replaced() -> None:
+    item = items("github", {"issue": {"title": "a\0b", "body": "c\0"}})[0]
+    assert (item.title, item.text) == ("a\ufffdb", "c\ufffd")
+
+
+def test_a_title_is_cut_to_its_limit() -> None:
+    item = items("github", {"issue": {"title": "x" * 10_000}})[0]
+    assert len(item.title) == MAX_TITLE_CHARACTERS
+
+
+def test_a_body_that_no_path_describes_still_says_something() -> None:
+    item = items("standard_webhooks", {"type": "x", "payload": {"headline": "Down", "msg": "Yes"}})[
+        0
+    ]
+    assert (item.title, item.text) == ("Down", "Yes")
+
+
+def test_a_text_body_is_the_text() -> None:
+    extractor = compile_extractor(load_preset("bearer"))
+    item = extractor.events(REQUEST, Payload("just words", "text"))[0]
+    assert item.text == "just words"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, True, 5, "x", [], [[]], {}, {"alerts": [None, 1, []]}, {"issue": []}, {"a": {"b": []}}],
+)
+@pytest.mark.parametrize(
+    "name", ["github", "alertmanager", "sentry", "slack", "jira", "aws_sns", "meta"]
+)
+def test_an_odd_body_is_an_event_and_never_an_error(name: str, body: Any) -> None:
+    assert items(name, body)
+
+
+def test_the_delivery_key_is_the_providers_own_id() -> None:
+    here = scene("github")
+    request = here.send(delivery_id="72d3162e")
+    assert here.reader.delivery_key(request, here.reader.parse(request)) == "72d3162e"
+
+
+def test_without_an_id_of_the_provider_there_is_no_delivery_key() -> None:
+    here = scene("alertmanager")
+    request = here.send()
+    assert here.reader.delivery_key(request, here.reader.parse(request)) is None
+    assert here.reader.verify(request, NOW).signed_digest is None
