@@ -1,0 +1,67 @@
+"""Histories for the tests: empty ones beside a store, and a made-up one."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from analytics.generate import generate
+from analytics.history import History, connect
+from analytics.landing import Lander
+from analytics.place import Place, place_of
+from analytics.settings import HistorySettings
+from service.store import Store
+
+MADE_UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
+MADE_EVENTS = 20_000
+MADE_DAYS = 10
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """Where a new history is to be, with an SQLite catalog."""
+    return place_of(HistorySettings(), tmp_path)
+
+
+@pytest.fixture
+def open_lander(store: Store, place: Place) -> Iterator[Callable[..., Lander]]:
+    """Opens landers of the store into the history; closed at the end."""
+    opened: list[Lander] = []
+
+    def open_it(settings: HistorySettings | None = None, from_store: Store | None = None) -> Lander:
+        opened.append(Lander(from_store or store, place, settings or HistorySettings()))
+        return opened[-1]
+
+    yield open_it
+    for lander in opened:
+        lander.close()
+
+
+@pytest.fixture
+def lander(open_lander: Callable[..., Lander]) -> Lander:
+    """A lander of the store into a new history."""
+    return open_lander()
+
+
+@pytest.fixture
+def history(lander: Lander, place: Place) -> Iterator[History]:
+    """The history that `lander` writes, open for reading."""
+    with connect(place) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def made_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A made-up history of twenty thousand events."""
+    folder = tmp_path_factory.mktemp("made")
+    place = Place(str(folder / "catalog.sqlite"), str(folder / "files"))
+    generate(place, MADE_EVENTS, days=MADE_DAYS, until=MADE_UNTIL, seed=7)
+    return place
+
+
+@pytest.fixture
+def made(made_place: Place) -> Iterator[History]:
+    """The made-up history, open for reading."""
+    with connect(made_place) as opened:
+        yield opened
