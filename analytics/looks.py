@@ -78,8 +78,8 @@ def _theme() -> Any:
             "header": {"labelColor": INK, "titleColor": INK, "title": None},
             "range": {
                 "category": list(COLOURS),
-                "heatmap": ["#3b82c41a", "#2f6fab"],
-                "ramp": ["#3b82c41a", "#2f6fab"],
+                "heatmap": ["#3b82c41a", "#2a68a5"],
+                "ramp": ["#3b82c41a", "#2a68a5"],
             },
             "mark": {"color": COLOURS[0]},
             "text": {"color": INK},
@@ -110,7 +110,7 @@ def span(length: timedelta) -> str:
     return str(length)
 
 
-def on_shade(field: str, above: float = 0.3) -> Any:
+def on_shade(field: str, above: float = 0.22) -> Any:
     """The colour of a number on a heat map's cell: light where `field` shades it strongly."""
     import altair as alt
 

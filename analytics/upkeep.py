@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 
-from analytics.dictionary import TABLES
+from analytics.dictionary import TABLES, create_statement
 from analytics.history import NAME
 from analytics.settings import HistorySettings
 from analytics.views import VIEWS
@@ -20,8 +20,7 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
 
     Never drops or changes a column: one that a newer program added stays, and reads as NULL here.
     """
-    from analytics.dictionary import create_statement
-
+    connection.execute("BEGIN")
     found = _columns(connection)
     for table in TABLES:
         if table.name not in found:
@@ -32,8 +31,9 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
                 connection.execute(
                     f'ALTER TABLE {table.name} ADD COLUMN "{column.name}" {column.type}'
                 )
-    _set_options(connection)
     _define_views(connection)
+    connection.execute("COMMIT")
+    _set_options(connection)
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:

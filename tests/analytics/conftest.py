@@ -19,6 +19,15 @@ MADE_DAYS = 10
 
 
 @pytest.fixture
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty SQLite store; with `on_both_stores`, also one on PostgreSQL."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Place:
     """Where a new history is to be, with an SQLite catalog."""
     return place_of(HistorySettings(), tmp_path)

@@ -15,6 +15,7 @@ from analytics.settings import HistorySettings
 from service.store import Store
 from tests.analytics.store_facts import insert, put, put_all, put_event_rows, put_events
 
+on_both_stores = pytest.mark.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)
 LATE = ("redeliveries", "acknowledgements", "refusals", "attempts", "enrichments", "actions",
         "labels")  # fmt: skip
 
@@ -23,6 +24,7 @@ def ids_of(history: History, table: str) -> list[int]:
     return history.sql(f"SELECT id FROM {table} ORDER BY id")["id"].to_list()
 
 
+@on_both_stores
 def test_every_event_is_landed_once(store: Store, lander: Lander, history: History) -> None:
     ids = put_events(store, 700)
     lander.land()
@@ -50,12 +52,14 @@ def test_all_fact_tables_of_the_store_are_landed() -> None:
     assert {table.name for table in FACTS} == set(OF_THE_STORE)
 
 
+@on_both_stores
 def test_landing_again_lands_nothing(store: Store, lander: Lander) -> None:
     put_events(store, 10)
     lander.land()
     assert lander.land().row_count == 0
 
 
+@on_both_stores
 def test_an_idle_store_costs_no_commit(store: Store, lander: Lander, history: History) -> None:
     put_events(store, 1)
     lander.land()
@@ -65,6 +69,7 @@ def test_an_idle_store_costs_no_commit(store: Store, lander: Lander, history: Hi
     assert after == before
 
 
+@on_both_stores
 def test_writes_that_are_no_facts_cost_no_commit(store: Store, lander: Lander) -> None:
     put_events(store, 1)
     lander.land()
@@ -72,6 +77,7 @@ def test_writes_that_are_no_facts_cost_no_commit(store: Store, lander: Lander) -
     assert lander.land().commit_count == 0
 
 
+@on_both_stores
 def test_a_backlog_lands_in_many_commits(
     store: Store, open_lander: Callable[..., Lander], history: History
 ) -> None:
@@ -108,6 +114,7 @@ def test_an_item_s_payload_is_its_body(store: Store, lander: Lander, history: Hi
     assert history.sql("SELECT body FROM events").item() == '{"item": 1}'
 
 
+@on_both_stores
 def test_a_body_that_is_not_text_is_landed_readable(
     store: Store, lander: Lander, history: History
 ) -> None:
@@ -122,6 +129,7 @@ def test_tags_become_a_list(store: Store, lander: Lander, history: History) -> N
     assert history.sql("SELECT tags FROM enrichments")["tags"].to_list() == [["x", "y"]]
 
 
+@on_both_stores
 def test_times_arrive_to_the_microsecond(store: Store, lander: Lander, history: History) -> None:
     put(store, "labels", {"recorded_at": 1_767_225_600_123_456})
     lander.land()
@@ -171,6 +179,7 @@ def test_a_second_lander_goes_on_where_the_first_stopped(
     assert ids_of(history, "events") == first + second
 
 
+@on_both_stores
 def test_two_landers_taking_turns_land_each_fact_once(
     store: Store, lander: Lander, open_lander: Callable[..., Lander], history: History
 ) -> None:
@@ -193,6 +202,7 @@ def test_a_commit_waits_for_another_writer_and_says_so(place: Place, lander: Lan
         pass
 
 
+@on_both_stores
 def test_a_rebuild_keeps_what_the_store_no_longer_holds(
     store: Store, lander: Lander, history: History
 ) -> None:
@@ -244,6 +254,7 @@ def test_a_rebuild_keeps_when_a_row_was_first_landed(
     assert history.sql("SELECT landed_at FROM events").item() == before
 
 
+@on_both_stores
 def test_a_rebuild_that_was_cut_off_goes_on_with_the_next_landing(
     store: Store, open_lander: Callable[..., Lander], history: History
 ) -> None:
@@ -259,6 +270,7 @@ def test_a_rebuild_that_was_cut_off_goes_on_with_the_next_landing(
     assert found.row(0) == (len(ids), 0)
 
 
+@on_both_stores
 def test_a_backup_that_was_restored_loses_and_doubles_nothing(
     store: Store, lander: Lander, history: History
 ) -> None:
@@ -307,6 +319,7 @@ def test_a_transaction_held_open_delays_only_itself(
     assert (landed_meanwhile, everything) == (1000, [first, *range(later, later + 1000)])
 
 
+@on_both_stores
 def test_facts_of_one_transaction_land_together(
     store: Store, lander: Lander, history: History
 ) -> None:

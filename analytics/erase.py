@@ -1,0 +1,121 @@
+"""Removing a person from the history: tables, old snapshots, files and catalog."""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from analytics.dictionary import TABLES
+from analytics.errors import HistoryError, HistoryMissing
+from analytics.history import NAME, attach
+from analytics.lock import held, lock_of
+from analytics.place import Place
+from analytics.scope import quoted
+
+LEAST_LETTERS = 4
+WAIT_SECONDS = 120.0
+# Where text from outside can stand: in which tables and columns a person is looked for.
+TEXTS = {
+    "events": ("id", ("subject", "title", "text", "url", "customer", "request_url", "delivery_key",
+                      "body")),
+    "attempts": ("event_id", ("error", "request_id")),
+    "enrichments": ("event_id", ("summary",)),
+    "actions": ("event_id", ("target", "error", "detail")),
+}  # fmt: skip
+OF_AN_EVENT = (("events", "id"), ("attempts", "event_id"), ("enrichments", "event_id"),
+               ("actions", "event_id"), ("labels", "event_id"))  # fmt: skip
+
+
+def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
+    """Remove every event in which one of `words` (an address, a name, a number) stands.
+
+    Looks into all text, ignoring case, and removes the whole event with its attempts, enrichments,
+    actions and labels, so that nothing of it stays in an older snapshot, a data file, or a free
+    page of the catalog. Old snapshots end: `AT VERSION` reaches back to the erasure only, and a
+    reader in the middle of a query may have to ask again. A lander may run meanwhile.
+    Returns how many rows of each table went. Erase from the store first, or the next rebuild
+    brings the person back. Raises HistoryError for words of fewer than four letters.
+    """
+    wanted = [word.strip().lower() for word in words]
+    if not wanted or any(len(word) < LEAST_LETTERS for word in wanted):
+        raise HistoryError(f"erase needs words of at least {LEAST_LETTERS} letters; got {wanted}")
+    if not place.is_postgresql and not Path(place.catalog).is_file():
+        raise HistoryMissing(f"no history at {place}: nothing to erase")
+    with held(lock_of(place, "writer"), WAIT_SECONDS):
+        lake = attach(place, read_only=False)
+        try:
+            gone = _delete(lake, wanted)
+            if sum(gone.values()):
+                _forget(lake)
+        finally:
+            lake.close()
+        if sum(gone.values()):
+            _shred_catalog(place)
+    return gone
+
+
+def _delete(lake: duckdb.DuckDBPyConnection, words: list[str]) -> dict[str, int]:
+    found = " UNION ".join(
+        f"SELECT {key} AS id FROM {table} WHERE "
+        + " OR ".join(
+            f"contains(lower({column}), {quoted(word)})" for column in columns for word in words
+        )
+        for table, (key, columns) in TEXTS.items()
+    )
+    lake.execute("BEGIN")
+    lake.execute(f"CREATE OR REPLACE TEMP TABLE erased AS {found}")
+    gone = {}
+    for table, key in OF_AN_EVENT:
+        row = lake.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT id FROM erased)").fetchone()
+        gone[table] = int(row[0]) if row else 0
+    lake.execute("COMMIT")
+    return gone
+
+
+def _forget(lake: duckdb.DuckDBPyConnection) -> None:
+    """Rewrite what held deleted rows; end every older snapshot; delete the files they needed."""
+    lake.execute(f"CALL ducklake_flush_inlined_data('{NAME}')")
+    for table in TABLES:
+        lake.execute(
+            f"CALL ducklake_rewrite_data_files('{NAME}', '{table.name}', delete_threshold => 0)"
+        )
+    now = datetime.now(UTC).isoformat()
+    lake.execute(f"CALL ducklake_expire_snapshots('{NAME}', older_than => TIMESTAMPTZ '{now}')")
+    lake.execute(f"CALL ducklake_cleanup_old_files('{NAME}', cleanup_all => true)")
+    _renew_extremes(lake)
+
+
+def _renew_extremes(lake: duckdb.DuckDBPyConnection) -> None:
+    """The catalog keeps each text column's smallest and largest value, also of deleted rows."""
+    catalog = f"__ducklake_metadata_{NAME}"
+    known = lake.execute(
+        f"SELECT t.table_id, t.table_name, c.column_id, c.column_name"
+        f" FROM {catalog}.ducklake_table t JOIN {catalog}.ducklake_column c USING (table_id)"
+        f" JOIN {catalog}.ducklake_table_column_stats s USING (table_id, column_id)"
+        " WHERE t.end_snapshot IS NULL AND c.end_snapshot IS NULL AND c.column_type = 'varchar'"
+    ).fetchall()
+    for table_id, table, column_id, column in known:
+        if table in TEXTS and column in TEXTS[table][1]:
+            lake.execute(
+                f"UPDATE {catalog}.ducklake_table_column_stats SET"
+                f" min_value = (SELECT min({column}) FROM {table}),"
+                f" max_value = (SELECT max({column}) FROM {table})"
+                f" WHERE table_id = {int(table_id)} AND column_id = {int(column_id)}"
+            )
+
+
+def _shred_catalog(place: Place) -> None:
+    """Overwrite the catalog's free space, where deleted rows would otherwise linger."""
+    if place.is_postgresql:
+        import psycopg
+
+        with psycopg.connect(place.catalog, autocommit=True) as connection:
+            connection.execute("VACUUM FULL")
+        return
+    # DuckDB has let go of the file; its SQLite and Python's must never hold it at the same time.
+    with closing(sqlite3.connect(place.catalog, timeout=WAIT_SECONDS)) as connection:
+        connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

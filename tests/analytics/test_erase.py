@@ -1,0 +1,92 @@
+"""A person who was erased is nowhere: not in a table, a snapshot, a data file, or the catalog."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from analytics.erase import erase_person
+from analytics.errors import HistoryError
+from analytics.history import connect
+from analytics.landing import Lander
+from analytics.place import Place
+from analytics.settings import HistorySettings
+from service.store import Store
+from tests.analytics.store_facts import put, put_events
+
+PERSON = "zoe.adler@mail.example"
+
+
+def places_that_hold(place: Place, word: str) -> list[str]:
+    """Every file of the history in which the word stands, compressed or not."""
+    found = []
+    for file in sorted(Path(place.catalog).parent.rglob("*")):
+        if not file.is_file():
+            continue
+        content = file.read_bytes()
+        if file.suffix == ".parquet":
+            content += str(pl.read_parquet(file).to_dicts()).encode()
+        if word.encode() in content:
+            found.append(file.name)
+    return found
+
+
+def fill(store: Store, lander: Lander) -> list[int]:
+    """Several landings, files merged in between, with the person first, last and in the middle."""
+    kept = []
+    for _ in range(3):
+        kept += put_events(store, 30)
+        (event,) = put_events(
+            store, 1, customer=PERSON, body=f'{{"from": "{PERSON.upper()}"}}'.encode()
+        )
+        put(store, "enrichments", {"event_id": event, "summary": f"{PERSON} cannot sign in"})
+        put(store, "labels", {"event_id": event})
+        lander.land()
+        lander.maintain()
+    put_events(store, 1, text=f"please call {PERSON}")  # waits in the catalog, inlined
+    lander.land()
+    return kept
+
+
+@pytest.fixture(params=[0, 200], ids=["in files", "inlined"])
+def settings(request: pytest.FixtureRequest) -> HistorySettings:
+    return HistorySettings(inline_rows=request.param)
+
+
+def test_an_erased_person_is_found_in_no_file(
+    store: Store, open_lander: Callable[..., Lander], place: Place, settings: HistorySettings
+) -> None:
+    fill(store, open_lander(settings))
+    assert places_that_hold(place, PERSON)  # the scan can see
+    erase_person(place, [PERSON])
+    assert places_that_hold(place, PERSON) + places_that_hold(place, PERSON.upper()) == []
+
+
+def test_everybody_else_stays(
+    store: Store, open_lander: Callable[..., Lander], place: Place, settings: HistorySettings
+) -> None:
+    kept = fill(store, open_lander(settings))
+    erase_person(place, [PERSON])
+    with connect(place) as history:
+        assert history.sql("SELECT id FROM events ORDER BY id")["id"].to_list() == kept
+
+
+def test_all_that_hung_on_the_person_s_events_goes(
+    store: Store, lander: Lander, place: Place
+) -> None:
+    fill(store, lander)
+    gone = erase_person(place, [PERSON])
+    assert gone == {"events": 4, "attempts": 0, "enrichments": 3, "actions": 0, "labels": 3}
+
+
+def test_landing_goes_on_after_an_erasure(store: Store, lander: Lander, place: Place) -> None:
+    fill(store, lander)
+    erase_person(place, [PERSON])
+    put_events(store, 5)
+    assert lander.land().row_count == 5
+
+
+def test_a_word_that_would_hit_everybody_is_refused(lander: Lander, place: Place) -> None:
+    with pytest.raises(HistoryError, match="at least 4 letters"):
+        erase_person(place, ["e"])
