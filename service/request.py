@@ -41,6 +41,10 @@ class Unparsable(IntakeError):  # noqa: N818 - the outcome's own name
     """The body cannot be read as any format that the preset takes."""
 
 
+class Unfit(IntakeError):  # noqa: N818 - the outcome's own name
+    """The body breaks the JSON Schema that its source demands."""
+
+
 class Payload(NamedTuple):
     """A parsed body. `format` is json, form, query, xml, text or empty."""
 

@@ -16,7 +16,7 @@ import msgspec
 
 from service.outgoing import Draft, Outgoing
 from service.preset import PLACE, Preset, PresetError
-from service.request import Request
+from service.request import IntakeError, Request
 from service.special_signing import SIGNERS, sign_token
 from service.verification.content import compile_content
 from service.verification.keys import HMAC_HASHES, secret_bytes
@@ -36,25 +36,35 @@ def sign(
 ) -> Outgoing:
     """The delivery with its id, type and signature where the provider puts them.
 
-    `headers` are added as they are. Headers of the result have the provider's spelling.
+    `headers` are added as they are. Headers of the result have the provider's spelling. Raises
+    `PresetError` for a body that has no place for what the provider signs.
     """
-    record = preset.verify
     named = {"Content-Type": preset.sample.content_type, **preset.sample.headers}
     named.update(_identity_headers(preset, event_type, delivery_id, body))
-    named.update(record.require)
+    named.update(preset.verify.require)
     named.update(headers or {})
-    draft = Draft(body, url, method, now, named)
+    try:
+        return _signed(preset, secret, Draft(body, url, method, now, named))
+    except (IntakeError, msgspec.MsgspecError, RecursionError) as error:
+        raise PresetError(f"preset {preset.name}: this body cannot be signed: {error}") from error
+
+
+def _signed(preset: Preset, secret: str, draft: Draft) -> Outgoing:
+    record = preset.verify
     if preset.jwt is not None:
         return sign_token(preset.jwt, secret, draft)
     if record.special in SIGNERS:
         return SIGNERS[record.special](secret, draft)
-    if record.alg == "none" and secret:
-        return Outgoing(
-            method, f"{url.rstrip('/')}/{quote(secret, safe='')}", [*named.items()], body
-        )
     if record.alg == "none":
-        return Outgoing(method, url, [*named.items()], body)
+        url = _with_segment(draft.url, secret) if secret else draft.url
+        return draft._replace(url=url).with_headers()
     return _sign_by_record(preset, secret, draft)
+
+
+def _with_segment(url: str, secret: str) -> str:
+    """The URL with the secret as the last segment of its path."""
+    path, mark, query = url.partition("?")
+    return f"{path.rstrip('/')}/{quote(secret, safe='')}{mark}{query}"
 
 
 def _sign_by_record(preset: Preset, secret: str, draft: Draft) -> Outgoing:
@@ -160,7 +170,7 @@ def _placed(source: str, written: str, outgoing: Outgoing) -> Outgoing:
     if kind == "query":
         mark = "&" if "?" in outgoing.url else "?"
         return outgoing._replace(url=f"{outgoing.url}{mark}{name}={quote(written, safe='')}")
-    return outgoing._replace(url=f"{outgoing.url.rstrip('/')}/{quote(written, safe='')}")
+    return outgoing._replace(url=_with_segment(outgoing.url, written))
 
 
 def with_field(body: bytes, path: str, value: Any) -> bytes:
@@ -172,10 +182,13 @@ def with_field(body: bytes, path: str, value: Any) -> bytes:
     return msgspec.json.encode(root)
 
 
-def _set_field(inner: dict[str, Any], keys: Sequence[str], value: Any) -> None:
+def _set_field(inner: Any, keys: Sequence[str], value: Any) -> None:
     key = keys[0]
+    if not isinstance(inner, dict):
+        raise PresetError(f"the body has something else where {key} belongs")
     if key.endswith("[]"):
-        for element in inner.setdefault(key[:-2], [{}]):
+        elements = inner.setdefault(key[:-2], [{}])
+        for element in elements if isinstance(elements, list) else []:
             _set_field(element, keys[1:], value)
     elif len(keys) > 1:
         _set_field(inner.setdefault(key, {}), keys[1:], value)

@@ -13,7 +13,7 @@ import jwt
 import msgspec
 
 from service.outgoing import Draft, Outgoing
-from service.preset import JwtVerification
+from service.preset import JwtVerification, PresetError
 from service.request import Request
 from service.verification.contentful import SIGNED, TIMESTAMP, canonical_request
 from service.verification.paypal import ALGORITHM
@@ -50,6 +50,8 @@ def sign_sns(secret: str, draft: Draft) -> Outgoing:
     """As SNS, by a private key in PEM. Only a receiver that was given the key's certificate
     believes it."""
     message = msgspec.json.decode(draft.body)
+    if not isinstance(message, dict):
+        raise PresetError("the body must be a JSON object")
     moment = datetime.fromtimestamp(draft.now, UTC).isoformat(timespec="milliseconds")
     message["Timestamp"] = moment.replace("+00:00", "Z")
     signature = _rsa_signature(secret, sns_content(message))
