@@ -2,7 +2,8 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -46,11 +47,12 @@ def create_app(
     store: Store,
     metrics: Metrics,
     admin_token: str = "",
+    now: Callable[[], float] = time.time,
 ) -> Litestar:
     """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
     refusals = RefusalCounter()
     acks = AckTimes()
-    receiver = Receiver(endpoints, settings, store, metrics, refusals, acks)
+    receiver = Receiver(endpoints, settings, store, metrics, refusals, acks, now)
     metrics.registry.register(QueueCollector(store))
 
     @asgi("/v1/webhooks", is_mount=True, copy_scope=False)

@@ -8,6 +8,7 @@ import msgspec
 
 from service.errors import SettingsError
 from service.extract import Item
+from service.ids import SEQUENCE_LIMIT
 from service.intake import Arrival, NewEvent, digest_of
 from service.limits import RateLimit
 from service.preset import Preset, PresetError, customised, with_authentication
@@ -69,6 +70,10 @@ class Endpoint:
     ) -> Arrival:
         """The delivery as it will be stored; `received_at` in microseconds since 1970."""
         items = self.reader.events(request, payload)
+        if len(items) > SEQUENCE_LIMIT:
+            raise Unparsable(
+                "too_many_events", f"{len(items)} events in one delivery; limit is {SEQUENCE_LIMIT}"
+            )
         key = self.reader.delivery_key(request, payload)
         digest, window = self._identity(request, items, key)
         content = verified.signed_digest

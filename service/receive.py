@@ -45,7 +45,7 @@ BEFORE_THE_BODY = {
 }
 KEY_FETCH_SECONDS = 5
 SWALLOW_BYTES = 65_536
-SWALLOW_SECONDS = 1.0
+SWALLOW_SECONDS = 0.25
 
 log = structlog.get_logger("hooksift.receive")
 
@@ -63,13 +63,19 @@ class Turned(Exception):  # noqa: N818 - an outcome, not a fault
     """The request goes no further: refused for `reason`, answered with `status`."""
 
     def __init__(
-        self, status: int, reason: str, message: str, retry_after: float | None = None
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        retry_after: float | None = None,
+        allow: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.message = message
         self.retry_after = retry_after
+        self.allow = allow
 
 
 class Receiver:
@@ -106,7 +112,7 @@ class Receiver:
         try:
             answer = await self._answer(endpoint, scope, receive, source, rest, address)
         except Turned as turned:
-            if turned.reason in BEFORE_THE_BODY:
+            if turned.reason in BEFORE_THE_BODY - {"body_timeout"} and is_small(scope):
                 await swallow(receive)
             answer = self._refuse(endpoint, turned, address)
         except Unparsable as bad:
@@ -144,7 +150,8 @@ class Receiver:
             return self._handshake(endpoint, reply)
         if request.method not in endpoint.methods:
             allow = ", ".join(sorted(endpoint.methods))
-            raise Turned(405, "method_not_allowed", f"{request.method}; this source takes {allow}")
+            message = f"{request.method[:20]}; this source takes {allow}"
+            raise Turned(405, "method_not_allowed", message, allow=allow)
         verified = await self._verify(endpoint, request)
         return await self._take(endpoint, request, verified, address)
 
@@ -355,9 +362,22 @@ def refusal_answer(turned: Turned) -> Answer:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if turned.retry_after is not None:
         headers = ((b"retry-after", b"%d" % max(1, round(turned.retry_after + 0.5))),)
+    if turned.allow:
+        headers = (*headers, (b"allow", turned.allow.encode()))
     if turned.reason in BEFORE_THE_BODY:
         headers = (*headers, (b"connection", b"close"))
     return Answer(turned.status, json.dumps(words).encode(), JSON, headers)
+
+
+def is_small(scope: Scope) -> bool:
+    """Whether the request tells of a small body that is already on its way."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"")
+    return (
+        b"expect" not in headers
+        and len(length) < 6
+        and (not length or int(length) <= SWALLOW_BYTES)
+    )
 
 
 async def swallow(receive: Receive) -> None:

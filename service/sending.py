@@ -10,8 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from service.errors import SettingsError
+from service.outgoing import Outgoing
 from service.preset import Preset
-from service.sign import Outgoing, sign, with_field
+from service.sign import sign, with_field
 
 if TYPE_CHECKING:
     import httpx

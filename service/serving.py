@@ -79,8 +79,11 @@ async def serve_http(
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listening]))
             stopping = group.create_task(stop.wait())
+            sweeping = group.create_task(
+                sweep(server.server_state.connections, settings.body_timeout_seconds)
+            )
             try:
-                while not server.started and not serving.done():
+                while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
                     await asyncio.sleep(0.01)
                 if server.started:
                     settle_memory()
@@ -89,6 +92,7 @@ async def serve_http(
             finally:
                 server.should_exit = True
                 stopping.cancel()
+                sweeping.cancel()
 
 
 def base_url(listening: socket.socket, *, tls: bool) -> str:

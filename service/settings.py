@@ -34,7 +34,9 @@ class ReceiveSettings(Section):
         description="refused deliveries one address may send in a minute before it gets 429",
     )
     body_timeout_seconds: float = Field(
-        default=20, gt=0, description="time for a whole body to arrive; after it 408"
+        default=20,
+        gt=0,
+        description="time for a request's head, and for its body, to arrive; after it 408",
     )
     trusted_proxies: list[Network] = Field(
         default=[], description="networks whose X-Forwarded-For is believed"

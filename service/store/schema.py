@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DatabaseError
 
 from service.errors import SchemaError
-from service.store.writer import first_line
+from service.store.faults import first_line
 
 UPGRADE_LOCK = 0x486F6F6B  # advisory lock: one process upgrades, the others wait
 

@@ -10,13 +10,14 @@ from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError
 
 from service.errors import SettingsError, StoreUnavailable
 from service.ids import IdMaker
 from service.store import postgres, schema, sqlite
+from service.store.faults import DATABASE_ERRORS, first_line, is_away
 from service.store.wake import LocalWake, PostgresWake
-from service.store.writer import Handler, Job, Writer, first_line
+from service.store.writer import Handler, Job, Writer
 
 DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgres}
 
@@ -30,11 +31,10 @@ def open_store(url: str, *, upgrade: bool = True) -> "Store":
     engine = make_engine(url)
     try:
         schema.prepare(engine, upgrade=upgrade)
-    except (OperationalError, InterfaceError) as error:
+    except BaseException as error:
         engine.dispose()
-        raise StoreUnavailable(f"the store cannot be opened: {first_line(error)}") from error
-    except BaseException:
-        engine.dispose()
+        if is_away(error):
+            raise StoreUnavailable(f"the store cannot be opened: {first_line(error)}") from error
         raise
     return Store(engine)
 
@@ -109,10 +109,8 @@ class Store:
         try:
             with self.engine.connect() as connection:
                 yield connection
-        except (OperationalError, InterfaceError) as error:
-            raise StoreUnavailable(f"the store cannot be read: {first_line(error)}") from error
-        except DBAPIError as error:
-            if not error.connection_invalidated:
+        except DATABASE_ERRORS as error:
+            if not is_away(error):
                 raise
             raise StoreUnavailable(f"the store cannot be read: {first_line(error)}") from error
 

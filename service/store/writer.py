@@ -9,13 +9,20 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
-from service.errors import StoreUnavailable
+from service.errors import NotStorable, StoreUnavailable
+from service.store.faults import (
+    DATABASE_ERRORS,
+    first_line,
+    is_away,
+    is_database_error,
+    is_payload_fault,
+)
 
 # handler(connection, tx, payloads) -> results, one for each payload, in their order
 Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
@@ -93,23 +100,19 @@ class Writer:
     def _write(self, batch: list[Job]) -> None:
         try:
             self._commit(batch)
-        except (OperationalError, InterfaceError) as error:
-            self._drop_connection()
-            reason = StoreUnavailable(f"the store cannot commit: {first_line(error)}")
-            for job in batch:
-                job.error = reason
         except Exception as error:  # noqa: BLE001 - one bad payload must not fail its neighbours
-            self._isolate(batch, error)
+            if is_away(error):
+                self._drop_connection()
+                self._fail(batch, unavailable(error))
+            elif len(batch) == 1:
+                self._fail(batch, verdict(error))
+            else:  # each alone, so that only the one at fault fails
+                for job in batch:
+                    self._write([job])
 
-    def _isolate(self, batch: list[Job], error: Exception) -> None:
-        """Write each payload alone, so that only the one at fault fails."""
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            self._drop_connection()
-        if len(batch) == 1:
-            batch[0].error = error
-            return
+    def _fail(self, batch: list[Job], error: Exception) -> None:
         for job in batch:
-            self._write([job])
+            job.error = error
 
     def _commit(self, batch: list[Job]) -> None:
         connection = self._connect()
@@ -135,16 +138,27 @@ class Writer:
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
+            with suppress(*DATABASE_ERRORS):  # it may be past any goodbye
                 connection.invalidate()
-            finally:
+            with suppress(*DATABASE_ERRORS):
                 connection.close()
 
 
-def first_line(error: Exception) -> str:
-    """The database's own words without SQL or parameters, which may hold a body."""
-    origin = getattr(error, "orig", None) or error
-    return (str(origin).splitlines() or [type(origin).__name__])[0]
+def unavailable(error: Exception) -> StoreUnavailable:
+    """The store's failure in the database's words."""
+    return StoreUnavailable(f"the store cannot commit: {first_line(error)}")
+
+
+def verdict(error: Exception) -> Exception:
+    """What the caller of a payload that failed alone is told."""
+    if is_payload_fault(error):
+        told: Exception = NotStorable(f"the store refuses this payload: {type(error).__name__}")
+    elif is_database_error(error):
+        told = unavailable(error)
+    else:
+        return error
+    told.__cause__ = error
+    return told
 
 
 def settle(batch: list[Job]) -> None:

@@ -533,7 +533,7 @@ def test_hostile_text_takes_no_longer_than_other_text(message: str) -> None:
     assert time.process_time() - started < 0.5
 
 
-needs_logs = pytest.mark.skipif(not LOGS.is_dir(), reason="needs the public sample logs")
+needs_logs = pytest.mark.skipif(not LOGS.is_dir(), reason="needs the samples beside the repository")
 
 
 @pytest.fixture(scope="module")
