@@ -1,7 +1,9 @@
 """Opening the history: DuckDB with a DuckLake attached, to read or (the lander only) to write."""
 
 import importlib.util
+import os
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +93,9 @@ def attach(
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{int(memory_mb)}MB'")
         connection.execute("SET preserve_insertion_order = false")
+        # DuckDB's own choice is a folder in whatever directory the reader happens to stand in.
+        spill = Path(tempfile.gettempdir()) / f"hooksift-duckdb-{os.getpid()}"
+        connection.execute(f"SET temp_directory = '{spill}'")
         if threads is not None:
             connection.execute(f"SET threads = {int(threads)}")
         load_extensions(connection, place)
