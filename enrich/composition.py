@@ -17,6 +17,7 @@ from enrich.examples import ExampleIndex
 from enrich.outcomes import ActionsFor, no_actions
 from enrich.pace import Pace
 from enrich.plan import Plan, build_plan, redacts
+from enrich.recorder import Observer
 from enrich.retry import RetryPolicy
 from enrich.screening import Screen
 from enrich.settings import (
@@ -27,7 +28,7 @@ from enrich.settings import (
     build_taxonomies,
 )
 from enrich.stub import StubEnricher
-from enrich.worker import Observer, Worker, utc_now
+from enrich.worker import Worker, utc_now
 from service.errors import SettingsError
 from service.secrets import resolve
 from service.store import Store

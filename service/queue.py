@@ -6,7 +6,7 @@ worker died is claimable again without anybody noticing the death. Whoever lost 
 row with its token and writes nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -226,13 +226,19 @@ def waiting_sources(connection: Connection, kind: str) -> list[str]:
     return list(rows.scalars())
 
 
-def next_available_at(connection: Connection, kind: str) -> datetime | None:
+def next_available_at(
+    connection: Connection, kind: str, without: Container[str] = ()
+) -> datetime | None:
     """When the first item of this kind may be claimed; None where there is none.
+
+    Sources in `without` do not count.
 
     Cheap, and writes nothing: a worker asks this before it opens a writing transaction.
     """
     moments: list[int] = []
     for source in waiting_sources(connection, kind):
+        if source in without:
+            continue
         for priority in PRIORITIES:
             found = connection.execute(
                 text(

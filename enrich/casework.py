@@ -1,0 +1,217 @@
+"""What becomes of one claim: its event, its fingerprint, what may be copied, whom to ask.
+
+Events of instant enrichers never suspend here, so that the worker can handle hundreds at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+
+from enrich.budget import REFRESH_SECONDS, Budgets, day_of
+from enrich.chain import Asked, tried_of
+from enrich.errors import Spent
+from enrich.fingerprint import reuse_digest
+from enrich.injection import looks_injected
+from enrich.learned import FingerprintMemory
+from enrich.loading import load_events, load_known, load_spending
+from enrich.outcomes import Case, OutcomeMaker, known_of
+from enrich.plan import Plan
+from enrich.prints import EventPrinter
+from enrich.record import STUB, Outcome
+from enrich.reuse_book import ReuseBook
+from enrich.screening import Screen, settle_screened
+from service.queue import Claim
+from service.store import Store
+from service.tables import to_microseconds
+
+Result = TypeVar("Result")
+
+
+class Casework:
+    """Turns claims into outcomes. Writes nothing but what screening recognises."""
+
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        maker: OutcomeMaker,
+        now: Callable[[], datetime],
+        screen: Screen | None = None,
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._maker = maker
+        self._now = now
+        self._screen = screen
+        self._memory = FingerprintMemory(store)
+        self._printers: dict[str, EventPrinter] = {}
+        self._budgets = Budgets()
+        self._budgets_read_at = float("-inf")
+        self.book = ReuseBook()
+
+    async def load(self, claims: Sequence[Claim]) -> list[Case]:
+        """The claims with their events, fingerprints and what is known of those."""
+        claims = await self._screened(claims)
+        if not claims:
+            return []
+        claimed_at = self._now()
+        ids = [claim.event_id for claim in claims]
+        events = await asyncio.to_thread(self._read, lambda c: load_events(c, ids))
+        cases = [
+            Case(c, claimed_at, self._plan.profile(c.source), events.get(c.event_id))
+            for c in claims
+        ]
+        for case in cases:
+            self._print(case)
+        await self._look_up(cases)
+        await self._refresh_budgets()
+        return cases
+
+    async def _screened(self, claims: Sequence[Claim]) -> Sequence[Claim]:
+        """The claims without those that only bring back what we wrote; they are completed."""
+        screen = self._screen
+        if screen is None or not claims:
+            return claims
+        found = await asyncio.to_thread(self._read, lambda c: screen.judge(c, claims))
+        if not found:
+            return claims
+        await self._store.write(settle_screened, found)
+        done = {each.claim.key for each in found if each.is_done}
+        return [claim for claim in claims if claim.key not in done]
+
+    def _read(self, query: Callable[[Connection], Result]) -> Result:
+        with self._store.read() as connection:
+            return query(connection)
+
+    def _print(self, case: Case) -> None:
+        event, profile = case.event, case.profile
+        if event is None or not profile.reuses:
+            return
+        printer = self._printers.get(event.source)
+        if printer is None:
+            fingerprinter = self._memory.fingerprinter_for(event.source)
+            printer = self._printers[event.source] = EventPrinter(fingerprinter)
+        case.print = printer.print_of(event)
+        if looks_injected(event.title, event.text):
+            return  # judged alone, whatever it resembles
+        first, taxonomy = profile.chain.first, profile.taxonomy
+        case.digest = reuse_digest(
+            event.source,
+            taxonomy.version,
+            first.prompt_version(taxonomy),
+            first.model,
+            case.print.fingerprint,
+        )
+
+    async def _look_up(self, cases: Sequence[Case]) -> None:
+        wanted = self.book.unknown(case.digest for case in cases if case.digest)
+        if wanted:
+            now = to_microseconds(self._now())
+            found = await asyncio.to_thread(self._read, lambda c: load_known(c, wanted, now))
+            for digest, known in found.items():
+                self.book.remember(digest, known)
+
+    async def _refresh_budgets(self) -> None:
+        """Read what was spent today, where anybody has a budget."""
+        if all(
+            p.budget.usd_per_day is None and p.budget.calls_per_day is None
+            for p in self._plan.profiles.values()
+        ):
+            return
+        day = day_of(self._now())
+        fresh = time.monotonic() - self._budgets_read_at < REFRESH_SECONDS
+        if fresh and day == self._budgets.day:
+            return
+        spent = await asyncio.to_thread(self._read, lambda c: load_spending(c, day))
+        self._budgets.refresh(day, spent)
+        self._budgets_read_at = time.monotonic()
+
+    async def enrich(self, case: Case) -> Outcome:
+        """What becomes of one claim. Never suspends where the enricher is instant."""
+        if case.claim.tries > self._plan.settings.max_tries:
+            return self._maker.worn_out(case)
+        if case.event is None:
+            return self._maker.gone(case)
+        if case.digest is None:
+            return await self._ask(case)
+        started = time.perf_counter()
+        while True:
+            known = self.book.find(case.digest, to_microseconds(case.claimed_at))
+            if known is not None:
+                return self._maker.copied(case, known, (time.perf_counter() - started) * 1e3)
+            under_way = self.book.lead(case.digest)
+            if under_way is None:
+                break
+            await under_way.wait()
+        try:
+            outcome = await self._ask(case)
+            self._remember(outcome)
+        finally:
+            self.book.done(case.digest)
+        return outcome
+
+    def _remember(self, outcome: Outcome) -> None:
+        known = known_of(outcome.finding) if outcome.finding else None
+        if known is not None and outcome.finding and outcome.finding.reuse:
+            self.book.remember(outcome.finding.reuse.digest, known)
+
+    async def _ask(self, case: Case) -> Outcome:
+        """Ask the enrichers, within the source's budget."""
+        profile, source = case.profile, case.claim.source
+        assert case.event is not None
+        # What copies will share is made from masked text only: no copy sees another's values.
+        event = case.print.event if case.print and case.digest else case.event
+        started = time.perf_counter()
+        if profile.instant is not None:
+            asked = await self._guard(case, event, models_allowed=True)
+            elapsed = (time.perf_counter() - started) * 1e3
+            if asked.answer is not None:
+                asked = Asked(asked.answer.with_latency(elapsed), None)
+            return self._maker.asked(case, asked)
+        allowed = self._budgets.allows(source, profile.budget)
+        if not allowed and profile.budget.at_limit == "wait":
+            return self._maker.put_off(case)
+        self._budgets.begin(source)
+        asked = Asked(None, None)
+        try:
+            asked = await self._guard(case, event, models_allowed=allowed)
+        finally:
+            self._budgets.end(source, spent_on(asked))
+        return self._maker.asked(case, asked, over_budget=not allowed)
+
+    async def _guard(self, case: Case, event: Any, *, models_allowed: bool) -> Asked:
+        """The one place where an enricher's own fault is caught; it becomes an attempt."""
+        profile = case.profile
+        started = time.perf_counter()
+        try:
+            if profile.instant is not None:
+                return Asked(profile.instant.answer(event, profile.taxonomy), None)
+            return await profile.chain.ask(event, profile.taxonomy, models_allowed=models_allowed)
+        except Exception as error:  # noqa: BLE001 - one event must not stop the others
+            elapsed = (time.perf_counter() - started) * 1e3
+            first = profile.chain.first
+            return Asked(None, error, (tried_of(first, profile.taxonomy, error, elapsed),))
+
+    async def save_fingerprints(self) -> None:
+        """Store what was learned; start over where a person made the store forget something."""
+        states = self._memory.states()
+        edited = await asyncio.to_thread(self._memory.save, states, self._now())
+        for source in edited:
+            self._printers.pop(source, None)
+        if edited:
+            self.book.clear()
+
+
+def spent_on(asked: Asked) -> Spent:
+    """What asking cost at models, failed calls included."""
+    total = Spent()
+    for tried in asked.tried:
+        if tried.provider != STUB:
+            total = total + tried.spent
+    if asked.answer is not None and asked.answer.provider != STUB:
+        total = total + asked.answer.spent
+    return total
