@@ -27,6 +27,8 @@ def new_keys(preset: Preset) -> Keys:
         return _token_keys(preset.jwt)
     if record.special in ("aws_sns", "paypal"):
         return _certified_keys(record.special)
+    if record.special == "contentful":
+        return _shared(secrets.token_hex(32))  # Contentful takes exactly 64 characters
     if record.alg == "ed25519":
         return _ed25519_keys(record.key)
     if record.alg == "ecdsa-sha256":
