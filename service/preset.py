@@ -3,7 +3,8 @@
 Records are immutable, and a key that nobody knows is an error.
 
 A preset is a TOML file in `service/presets/`; a table `[presets.NAME]` in the user's config has
-the same form. `extends` names a preset to start from. See `docs/presets.md` for every field.
+the same form. `extends` names a preset to start from. The records below say what each
+field means; `hooksift presets show NAME` explains one preset.
 """
 
 import re
