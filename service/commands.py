@@ -1,14 +1,26 @@
 """The commands of `service`, added to the one command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from service.assembly import ServiceSettings
-from service.cli import presets, receiving, sending, verifying
+from service.cli import checking, presets, receiving, sending, verifying
+
+if TYPE_CHECKING:
+    from service.checking import Check
 
 
-def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> None:
-    """Add every command of this package; `load_settings` is called when one runs."""
+def register(
+    app: typer.Typer,
+    load_settings: Callable[[], ServiceSettings],
+    checks: Sequence["Check"] = (),
+) -> None:
+    """Add every command of this package; `load_settings` is called when one runs.
+
+    `checks` are what other packages add to `hooksift check`.
+    """
+    checking.register(app, load_settings, checks)
     for module in (receiving, sending, verifying, presets):
         module.register(app, load_settings)

@@ -70,7 +70,7 @@ def run_receiver(settings: ServiceSettings, place: ReceiveSettings) -> None:
 
 def announce(base_url: str) -> None:
     """One line on standard output, at once: a script may wait for it."""
-    typer.echo(f"Receiving on {base_url}/v1/webhooks/SOURCE")
+    typer.echo(f"hooksift listens on {base_url} (POST {base_url}/v1/webhooks/SOURCE)")
 
 
 def fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -1,0 +1,297 @@
+"""`hooksift check`: what is wrong with a configuration, where, and how to mend it."""
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from service.app import is_loopback
+from service.assembly import ServiceSettings, make_data_folder
+from service.endpoint import compile_endpoint, prepared
+from service.errors import HooksiftError, SettingsError
+from service.preset import Preset, PresetError, preset_from, preset_names
+from service.secrets import is_literal, resolve
+from service.settings import SourceSettings
+from service.store import open_store
+
+SHORT_SECRET_CHARACTERS = 16
+SIGN_THEIR_URL = frozenset({"twilio", "contentful"})  # their own functions: no template tells it
+NO_KEY = bytes(32)  # endpoints are compiled to see whether they can be, never to receive
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: `error` keeps the service from starting, `warning` does not."""
+
+    severity: Literal["error", "warning"]
+    where: str
+    what: str
+    remedy: str
+
+
+Check = Callable[[Any], Iterable[Problem]]
+
+
+def problems(settings: ServiceSettings, further: Iterable[Check] = ()) -> list[Problem]:
+    """Everything that is wrong, errors first. Opens the store and reads the secrets' files."""
+    own: tuple[Check, ...] = (
+        check_presets,
+        check_sources,
+        check_shared_secrets,
+        check_receive,
+        check_admin_token,
+        check_store,
+    )
+    found = [problem for check in (*own, *further) for problem in check(settings)]
+    return sorted(found, key=lambda problem: problem.severity)
+
+
+def check_presets(settings: ServiceSettings) -> Iterator[Problem]:
+    """The presets that the config defines."""
+    for name in settings.presets:
+        try:
+            usable_preset(settings, name)
+        except PresetError as error:
+            yield Problem("error", f"presets.{name}", str(error), "see docs/presets.md")
+
+
+def usable_preset(settings: ServiceSettings, name: str) -> Preset | None:
+    """A preset by name, None where there is none. Raises PresetError for one that is wrong."""
+    from service.preset import load_preset
+
+    own = settings.presets.get(name)
+    if own is None:
+        return load_preset(name) if name in preset_names() else None
+    base = str(own.get("extends", ""))
+    parent = usable_preset(settings, base) if base and base != name else None
+    return preset_from(name, own, {base: parent} if parent else {})
+
+
+def check_sources(settings: ServiceSettings) -> Iterator[Problem]:
+    """Each source by itself."""
+    if not settings.sources:
+        yield Problem(
+            "warning",
+            "sources",
+            "no source is configured, so every delivery gets 404",
+            'add [sources.NAME] with preset = "github" and secret = "env:NAME"',
+        )
+    for name, source in settings.sources.items():
+        yield from check_source(settings, name, source)
+
+
+def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -> Iterator[Problem]:
+    """One source: its preset, its secrets, what they protect."""
+    where = f"sources.{name}"
+    try:
+        preset = usable_preset(settings, source.preset)
+        preset = prepared(preset, source) if preset else None
+    except PresetError as error:
+        yield Problem("error", where, str(error), f"hooksift presets show {source.preset}")
+        return
+    if preset is None:
+        yield Problem(
+            "error", f"{where}.preset", f"no preset {source.preset!r}", nearest(settings, source)
+        )
+        return
+    unresolved = list(check_secrets(where, source))
+    yield from unresolved
+    if not any(problem.severity == "error" for problem in unresolved):
+        yield from check_compiles(settings, name, source, preset)
+    yield from check_protection(settings, where, source, preset)
+
+
+def nearest(settings: ServiceSettings, source: SourceSettings) -> str:
+    """A preset's name that was probably meant."""
+    import difflib
+
+    known = [*preset_names(), *settings.presets]
+    close = difflib.get_close_matches(source.preset, known, 1)
+    return f"did you mean {close[0]!r}?" if close else "`hooksift presets` lists them"
+
+
+def check_secrets(where: str, source: SourceSettings) -> Iterator[Problem]:
+    """Secrets that cannot be read, stand in the config, or lie open."""
+    for reference in source.secrets:
+        if is_literal(reference):
+            yield Problem(
+                "warning",
+                f"{where}.secret",
+                "the secret itself stands in the config",
+                'write it to an environment variable and say "env:NAME", or "file:PATH"',
+            )
+            continue
+        try:
+            secret = resolve(reference)
+        except SettingsError as error:
+            yield told("error", f"{where}.secret", error)
+            continue
+        if len(secret) < SHORT_SECRET_CHARACTERS:
+            yield Problem(
+                "warning",
+                f"{where}.secret",
+                f"{reference} has {len(secret)} characters and can be guessed",
+                f"use {SHORT_SECRET_CHARACTERS} at least, made at random",
+            )
+        yield from check_file_mode(where, reference)
+
+
+def told(severity: Literal["error", "warning"], where: str, error: SettingsError) -> Problem:
+    """The problem that an error tells; its last clause is the remedy."""
+    what, _, remedy = str(error).rpartition("; ")
+    return Problem(severity, where, what or remedy, remedy)
+
+
+def check_file_mode(where: str, reference: str) -> Iterator[Problem]:
+    """A secret's file that other users of the machine may read."""
+    kind, _, path = reference.partition(":")
+    if kind == "file" and Path(path).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        yield Problem("warning", f"{where}.secret", f"others may read {path}", f"chmod 600 {path}")
+
+
+def check_compiles(
+    settings: ServiceSettings, name: str, source: SourceSettings, preset: Preset
+) -> Iterator[Problem]:
+    """Whether the receiver could start with this source."""
+    plain = source.model_copy(update={"override": {}, "authentication": ""})
+    try:
+        compile_endpoint(name, plain, settings.receive, {source.preset: preset}, NO_KEY)
+    except SettingsError as error:
+        message = str(error).removeprefix(f"sources.{name}: ")
+        yield Problem("error", f"sources.{name}", message, f"hooksift presets show {source.preset}")
+
+
+def check_protection(
+    settings: ServiceSettings, where: str, source: SourceSettings, preset: Preset
+) -> Iterator[Problem]:
+    """What a stranger could do at this source."""
+    if not preset.signed and not source.secrets:
+        ways = ", ".join(preset.offers) or "path, basic, bearer, header:NAME"
+        yield Problem(
+            "warning",
+            where,
+            f"{preset.title} does not sign, and no secret is set: anybody may send"
+            + (", from the allowed addresses" if source.allow_addresses else ""),
+            f"set secret, and authentication to one of {ways}",
+        )
+    if signs_url(preset) and not (source.public_url or settings.receive.public_url):
+        yield Problem(
+            "error",
+            f"{where}.public_url",
+            f"{preset.title} signs the URL it calls, which is not known here",
+            'set receive.public_url = "https://hooks.example.com"',
+        )
+
+
+def signs_url(preset: Preset) -> bool:
+    """Whether the URL is part of what the provider signs."""
+    if preset.jwt is not None:
+        return "{url}" in preset.jwt.audience
+    return "{url}" in preset.verify.sign or preset.verify.special in SIGN_THEIR_URL
+
+
+def check_shared_secrets(settings: ServiceSettings) -> Iterator[Problem]:
+    """A secret of two sources lets a delivery of one be sent to the other."""
+    users: dict[str, list[str]] = defaultdict(list)
+    for name, source in settings.sources.items():
+        for secret in {value for value in map(readable, source.secrets) if value}:
+            users[secret].append(name)
+    for names in users.values():
+        if len(names) > 1:
+            yield Problem(
+                "warning",
+                ", ".join(f"sources.{name}.secret" for name in names),
+                "these sources share a secret: what one accepts can be replayed to the other",
+                "give each source a secret of its own",
+            )
+
+
+def readable(reference: str) -> str:
+    """The secret, '' where it cannot be read (which is told elsewhere)."""
+    try:
+        return resolve(reference)
+    except SettingsError:
+        return ""
+
+
+def check_receive(settings: ServiceSettings) -> Iterator[Problem]:
+    """The HTTP side: TLS files that are there and belong together."""
+    receive = settings.receive
+    for key in ("tls_cert", "tls_key", "client_ca"):
+        path = getattr(receive, key)
+        if path and not os.access(path, os.R_OK):
+            yield Problem(
+                "error", f"receive.{key}", f"{path} cannot be read", "correct the path or its mode"
+            )
+    if bool(receive.tls_cert) != bool(receive.tls_key):
+        missing = "tls_key" if receive.tls_cert else "tls_cert"
+        yield Problem(
+            "error", f"receive.{missing}", "TLS needs both certificate and key", "set both"
+        )
+    if receive.client_ca and not receive.tls_cert:
+        yield Problem(
+            "error",
+            "receive.client_ca",
+            "client certificates need TLS",
+            "set receive.tls_cert and receive.tls_key",
+        )
+    if receive.public_url and not receive.public_url.startswith(("https://", "http://")):
+        yield Problem(
+            "error",
+            "receive.public_url",
+            f"{receive.public_url} is not a URL",
+            'write it like "https://hooks.example.com"',
+        )
+
+
+def check_admin_token(settings: ServiceSettings) -> Iterator[Problem]:
+    """Whether /metrics and /readyz can be reached from where they will be asked for."""
+    token = settings.admin_token
+    if token and is_literal(token):
+        yield Problem(
+            "warning", "admin_token", "the token itself stands in the config", 'say "env:NAME"'
+        )
+    elif token:
+        try:
+            resolve(token)
+        except SettingsError as error:
+            yield told("error", "admin_token", error)
+    elif not is_loopback(settings.receive.host) and settings.receive.host != "localhost":
+        yield Problem(
+            "warning",
+            "admin_token",
+            f"listening on {settings.receive.host} without one: /metrics and /readyz answer on"
+            " this machine only",
+            'set admin_token = "env:HOOKSIFT_ADMIN"',
+        )
+
+
+def check_store(settings: ServiceSettings) -> Iterator[Problem]:
+    """Whether the store can be opened, and written."""
+    try:
+        make_data_folder(settings.data)
+        store = open_store(settings.store_url)
+    except HooksiftError as error:
+        yield Problem("error", "store", str(error), "correct store or data, or start the database")
+        return
+    try:
+        store.new_ids()
+    except HooksiftError as error:
+        yield Problem("error", "store", str(error), "make the data folder writable")
+    finally:
+        store.close()
+
+
+def summary(settings: ServiceSettings) -> Mapping[str, str]:
+    """What the configuration comes to, in a few words."""
+    scheme = "https" if settings.receive.tls_cert else "http"
+    return {
+        "listens on": f"{scheme}://{settings.receive.host}:{settings.receive.port}",
+        "store": "SQLite" if settings.store_url.startswith("sqlite") else "PostgreSQL",
+        "data": str(settings.data),
+        "sources": ", ".join(
+            f"{name} ({source.preset})" for name, source in settings.sources.items()
+        )
+        or "none",
+    }
