@@ -8,6 +8,7 @@ text, and lets the nearest labelled examples vote where people have labelled any
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from enrich.enricher import Answer, EventText, Example, ExampleFinder, NoExamples, Verdict
 from enrich.errors import Spent, UnprocessableError
@@ -19,6 +20,7 @@ from enrich.taxonomy import Taxonomy, content_hash
 RULES_VERSION = 1  # raise when the same event would be answered differently
 MAX_TEXT = 4_000  # characters looked at
 TITLE_WEIGHT = 2.5
+NOISE_WEIGHT = 1.5
 WORD = re.compile(r"[^\W_][\w'/-]*")
 LETTER = re.compile(r"[^\W\d_]")
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -80,7 +82,6 @@ class Vocabulary:
     words: Mapping[str, tuple[tuple[str, float], ...]]
     phrases: Mapping[str, tuple[tuple[str, str, float], ...]]
     stems: Mapping[str, tuple[tuple[str, str, float], ...]]
-    tags_from: int
     version: str
 
 
@@ -177,14 +178,22 @@ def build_vocabulary(taxonomy: Taxonomy) -> Vocabulary:
         count = sum(1 for name, _ in named if not name.startswith("#"))
         if count > 2:
             words[word] = [(n, v if n.startswith("#") else v / count) for n, v in named]
+    for name in taxonomy.noise_names:  # they stand beside words of what they are no longer about
+        _raise_weight(words, name)
+        _raise_weight(phrases, name)
+        _raise_weight(stems, name)
     shown = [RULES_VERSION, taxonomy.version, entries]
     return Vocabulary(
         {key: tuple(value) for key, value in words.items()},
         {key: tuple(value) for key, value in phrases.items()},
         {key: tuple(value) for key, value in stems.items()},
-        len(taxonomy.categories),
         f"stub-{content_hash(shown)}",
     )
+
+
+def _raise_weight(entries: dict[str, list[Any]], name: str) -> None:
+    for key, listed in entries.items():
+        entries[key] = [(*e[:-1], e[-1] * NOISE_WEIGHT) if name in e[:-1] else e for e in listed]
 
 
 def _own_words(name: str, description: str) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ def test_honest_letters_are_not_suspected(text: str) -> None:
 SHARED = Path(__file__).parents[2].parent / "shared"
 
 
-@pytest.mark.skipif(not (SHARED / "tickets").is_dir(), reason="needs the samples beside the repository")
+@pytest.mark.skipif(not (SHARED / "tickets").is_dir(), reason="needs samples beside the repository")
 def test_hardly_any_of_ten_thousand_real_questions_is_suspected() -> None:
     import csv
 

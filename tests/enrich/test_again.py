@@ -1,0 +1,155 @@
+"""Enriching history again: candidates beside what is in force, compared, then applied."""
+
+import asyncio
+import random
+from collections import deque
+from datetime import timedelta
+
+import pytest
+from work import (
+    NOW,
+    TAXONOMIES,
+    Clock,
+    Scripted,
+    event,
+    make_worker,
+    no_sleep,
+    put,
+    rows,
+    step,
+    verdict,
+)
+
+from enrich.again import (
+    Chosen,
+    Rerun,
+    apply_candidates,
+    changes,
+    choose,
+    disagreement,
+    price,
+)
+from enrich.chain import Chain, Link, OpenGate
+from enrich.cli.rerunning import since_of
+from enrich.retry import RetryPolicy
+from enrich.settings import ModelSettings
+from enrich.taxonomy import Taxonomy
+from service.errors import SettingsError
+from service.store import Store
+
+SUPPORT = TAXONOMIES["support"]
+
+
+def taxonomy_of(_source: str) -> Taxonomy:
+    return SUPPORT
+
+
+@pytest.fixture
+def enriched(store: Store) -> Store:
+    """A store with three events that the rules called billing."""
+    put(store, *[event(i) for i in (1, 2, 3)])
+    step(make_worker(store, Clock()))
+    return store
+
+
+def chosen(store: Store, model: Scripted, limit: int = 100) -> list[Chosen]:
+    versions = [model.prompt_version(SUPPORT)]
+    with store.read() as connection:
+        return choose(
+            connection, NOW - timedelta(days=1), ["tickets"], model.model, versions, limit
+        )
+
+
+def rerun(store: Store, model: Scripted) -> list[Chosen]:
+    chain = Chain((Link(model, OpenGate()),), RetryPolicy(), no_sleep, random.random)
+    run = Rerun(store, chain, taxonomy_of, lambda: NOW)
+    asyncio.run(run.run(chosen(store, model), lambda _count: None))
+    return chosen(store, model)
+
+
+def test_both_revisions_are_kept(enriched: Store) -> None:
+    rerun(enriched, Scripted(deque([verdict(category="bug")] * 3)))
+    found = rows(
+        enriched,
+        "SELECT revision, candidate, category FROM enrichments WHERE event_id = 1 ORDER BY 1",
+    )
+    assert [(r, bool(c), name) for r, c, name in found] == [(1, False, "billing"), (2, True, "bug")]
+
+
+def test_candidates_are_paid_for_once(enriched: Store) -> None:
+    rerun(enriched, Scripted())
+    again = Scripted()
+    rerun(enriched, again)
+    assert again.asked == []
+
+
+def test_what_they_cost_is_spent(enriched: Store) -> None:
+    rerun(enriched, Scripted())
+    assert rows(enriched, "SELECT call_count FROM spending") == [(3,)]
+
+
+def test_changes_are_told(enriched: Store) -> None:
+    found = rerun(enriched, Scripted(deque([verdict(category="bug")])))
+    with enriched.read() as connection:
+        assert disagreement(changes(connection, found)) == {
+            ("billing", "billing"): 2,
+            ("billing", "bug"): 1,
+        }
+
+
+def test_applying_brings_candidates_into_force(enriched: Store) -> None:
+    found = rerun(enriched, Scripted(deque([verdict(category="bug")] * 3)))
+    apply_candidates(enriched, found, NOW)
+    in_force = rows(
+        enriched,
+        "SELECT category FROM enrichments e WHERE revision ="
+        " (SELECT max(revision) FROM enrichments WHERE event_id = e.event_id)",
+    )
+    assert in_force == [("bug",)] * 3
+
+
+def test_an_applied_answer_costs_nothing_more(enriched: Store) -> None:
+    apply_candidates(enriched, rerun(enriched, Scripted()), NOW)
+    assert rows(enriched, "SELECT count(*) FROM enrichments WHERE cost_usd > 0") == [(3,)]
+
+
+def test_an_applied_answer_is_no_copy_of_another_event(enriched: Store) -> None:
+    apply_candidates(enriched, rerun(enriched, Scripted()), NOW)
+    found = rows(enriched, "SELECT cache_hit FROM enrichments")
+    assert not any(hit for (hit,) in found)
+
+
+def test_applying_twice_changes_nothing(enriched: Store) -> None:
+    found = rerun(enriched, Scripted())
+    apply_candidates(enriched, found, NOW)
+    assert apply_candidates(enriched, found, NOW) == 0
+
+
+def test_the_price_is_told_before_anybody_is_asked(enriched: Store) -> None:
+    settings = ModelSettings(model="m", input_usd_per_million=1.0, output_usd_per_million=10.0)
+    with enriched.read() as connection:
+        bill = price(connection, chosen(enriched, Scripted()), taxonomy_of, settings)
+    assert bill.cost_usd == pytest.approx((bill.input_tokens + 10 * bill.output_tokens) / 1e6)
+
+
+def test_what_was_asked_before_is_not_in_the_price(enriched: Store) -> None:
+    found = rerun(enriched, Scripted())
+    with enriched.read() as connection:
+        assert price(connection, found, taxonomy_of, ModelSettings(model="m")).event_count == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("7d", NOW - timedelta(days=7)),
+        ("90m", NOW - timedelta(minutes=90)),
+        ("2026-02-01T00:00:00+00:00", NOW.replace(month=2, day=1, hour=0)),
+    ],
+)
+def test_since_is_a_span_or_a_date(text: str, moment: object) -> None:
+    assert since_of(text, NOW) == moment
+
+
+def test_since_that_is_neither_is_refused() -> None:
+    with pytest.raises(SettingsError, match="neither like 7d nor a date"):
+        since_of("soon", NOW)

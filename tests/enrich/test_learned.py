@@ -1,0 +1,90 @@
+"""What fingerprinters learned: kept, seen, forgotten."""
+
+import asyncio
+from datetime import timedelta
+
+from work import NOW, Clock, Scripted, event, make_worker, put, rows, step
+
+from enrich.learned import FingerprintMemory, Forget, forget, load_patterns, shared
+from service.store import Store
+
+USERS = ("ann", "bob", "cat", "dan", "eve", "fay", "gil", "hal", "ida", "jon", "kim", "lea", "max")
+
+
+def taught(store: Store) -> FingerprintMemory:
+    """A memory that saw who logs in, saved."""
+    memory = FingerprintMemory(store)
+    printer = memory.fingerprinter_for("errors")
+    for name in USERS * 2:
+        printer.fingerprint(f"session opened for user {name} by root")
+    memory.save(memory.states(), NOW)
+    return memory
+
+
+def test_a_restarted_worker_knows_what_was_learned(store: Store) -> None:
+    message = "session opened for user zoe by root"
+    before = taught(store).fingerprinter_for("errors").fingerprint(message).print
+    again = FingerprintMemory(store).fingerprinter_for("errors")
+    assert again.fingerprint(message).print == before
+
+
+def test_what_was_learned_can_be_seen(store: Store) -> None:
+    taught(store)
+    with store.read() as connection:
+        texts = [text for _, _, text in load_patterns(connection, "errors", 10)]
+    assert texts == ["session opened for user <*> by root"]
+
+
+def test_a_damaged_state_is_started_over(store: Store) -> None:
+    from enrich.learned import Saved, save_states
+
+    store.write_now(save_states, ("errors", Saved('{"version": -1}', 0)))
+    assert FingerprintMemory(store).fingerprinter_for("errors").learned() == []
+
+
+def test_forgetting_a_source_drops_what_was_learned(store: Store) -> None:
+    taught(store)
+    store.write_now(forget, Forget("errors", None, NOW))
+    with store.read() as connection:
+        assert load_patterns(connection, "errors", 10) == []
+
+
+def test_a_running_worker_notices(store: Store) -> None:
+    memory = taught(store)
+    store.write_now(forget, Forget("errors", None, NOW))
+    edited = memory.save(memory.states(), NOW + timedelta(minutes=1))
+    assert (edited, memory.fingerprinter_for("errors").learned()) == (["errors"], [])
+
+
+def test_a_forgotten_fingerprint_is_asked_about_again(store: Store) -> None:
+    clock = Clock()
+    put(store, event(1, "errors", "disk full on node 1", ""))
+    step(make_worker(store, clock, Scripted(), reuses=True))
+    ((print_,),) = rows(store, "SELECT fingerprint FROM reuse")
+    store.write_now(forget, Forget("errors", print_, NOW))
+    put(store, event(2, "errors", "disk full on node 2", ""))
+    model = Scripted()
+    step(make_worker(store, clock, model, reuses=True))
+    assert len(model.asked) == 1
+
+
+def test_what_is_shared_can_be_seen_with_its_copies(store: Store) -> None:
+    put(store, *[event(i, "errors", f"disk full on node {i}", "") for i in (1, 2, 3)])
+    step(make_worker(store, Clock(), Scripted(), reuses=True))
+    with store.read() as connection:
+        (found,) = shared(connection, "errors", 10)
+    assert (found.category, found.copy_count) == ("billing", 2)
+
+
+def test_a_worker_saves_what_it_learned(store: Store) -> None:
+    put(store, event(1, "errors", "disk full on node 1", ""))
+    worker = make_worker(store, Clock(), Scripted(), reuses=True)
+    step(worker)
+
+    async def stop_at_once() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await worker.run(stop)
+
+    asyncio.run(stop_at_once())
+    assert rows(store, "SELECT source FROM fingerprint_states") == [("errors",)]
