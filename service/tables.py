@@ -217,6 +217,50 @@ class Acknowledgement(SQLModel, table=True):
     tx: int = Field(sa_type=BigInteger)
 
 
+class Quarantined(SQLModel, table=True):
+    """A refused delivery whose bytes a source asked to keep; the newest push out the oldest."""
+
+    __tablename__: ClassVar[str] = "quarantine"
+    __table_args__ = (Index("quarantine_source", "source", "id"),)
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    source: str = Field(sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    received_at: datetime = Field(sa_type=Instant)
+    method: str = Field(sa_type=Text)
+    url: str = Field(sa_type=Text, description="as the provider would sign it")
+    headers: str = Field(sa_type=Text, description="JSON list of [name, value]")
+    body: bytes = Field(sa_type=LargeBinary, description="exact bytes")
+    address: str = Field(sa_type=Text)
+    concealed: bool = Field(
+        default=False, description="held a credential, so it cannot be verified again"
+    )
+
+
+class Tombstone(SQLModel, table=True):
+    """An erased delivery: says that it existed and must not come back, and nothing of it."""
+
+    __tablename__: ClassVar[str] = "tombstones"
+
+    delivery_id: int = Field(
+        sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False}
+    )
+    erased_at: datetime = Field(sa_type=Instant)
+
+
+class AuditEntry(SQLModel, table=True):
+    """What a person did to the store by command: replayed, erased, taken in again."""
+
+    __tablename__: ClassVar[str] = "audit"
+
+    id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    done_at: datetime = Field(sa_type=Instant)
+    person: str = Field(sa_type=Text, description="user name on the machine")
+    deed: str = Field(sa_type=Text, description="replay, dead replay, erase, reverify")
+    detail: str = Field(sa_type=Text, description="JSON: what was asked, without personal data")
+    row_count: int = Field(description="how many things it touched")
+
+
 class StoreFact(SQLModel, table=True):
     """What the store knows of itself: its identity, transaction number, next node, digest key."""
 

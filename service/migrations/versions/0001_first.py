@@ -285,8 +285,43 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event_id", "name"),
     )
 
+    op.create_table(
+        "quarantine",
+        sa.Column("id", ROW_ID, autoincrement=False, nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("received_at", sa.BigInteger(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("headers", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("concealed", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("quarantine_source", "quarantine", ["source", "id"], unique=False)
+    op.create_table(
+        "tombstones",
+        sa.Column("delivery_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("erased_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id"),
+    )
+    op.create_table(
+        "audit",
+        sa.Column("id", ROW_ID, autoincrement=False, nullable=False),
+        sa.Column("done_at", sa.BigInteger(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("deed", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("row_count", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
 
 def downgrade() -> None:
+    op.drop_table("audit")
+    op.drop_table("tombstones")
+    op.drop_index("quarantine_source", table_name="quarantine")
+    op.drop_table("quarantine")
     op.drop_index("acknowledgements_tx", table_name="acknowledgements")
     op.drop_table("acknowledgements")
     op.drop_table("action_starts")
