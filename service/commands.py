@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from service.assembly import ServiceSettings
-from service.cli import checking, presets, receiving, sending, verifying
+from service.cli import (
+    checking,
+    looking,
+    presets,
+    receiving,
+    replaying,
+    sending,
+    verifying,
+)
 
 if TYPE_CHECKING:
     from service.checking import Check
@@ -22,5 +30,5 @@ def register(
     `checks` are what other packages add to `hooksift check`.
     """
     checking.register(app, load_settings, checks)
-    for module in (receiving, sending, verifying, presets):
+    for module in (receiving, sending, verifying, presets, looking, replaying):
         module.register(app, load_settings)

@@ -1,0 +1,236 @@
+"""`hooksift events`, `show` and `audit`: what is in the store."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.assembly import ServiceSettings
+
+if TYPE_CHECKING:
+    from service.look import Filter, Row
+    from service.store import Store
+
+PIPE_COLUMNS = 180  # a pipe has no width; a line of a file may be long
+Source = Annotated[str, typer.Option(help="Only this source")]
+Type = Annotated[str, typer.Option("--type", help="Only this type, or those that begin with it")]
+Since = Annotated[str, typer.Option(help="30m, 6h or 2d ago, or 2026-03-01T12:00")]
+Until = Annotated[str, typer.Option(help="Before this; written as for --since")]
+Json = Annotated[bool, typer.Option("--json", help="A JSON object a line, for programs")]
+
+
+def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> None:
+    """Add `events`, `show` and `audit`."""
+
+    @app.command()
+    def events(
+        source: Source = "",
+        event_type: Type = "",
+        since: Since = "",
+        until: Until = "",
+        refused: Annotated[bool, typer.Option(help="What was refused instead, and why")] = False,
+        limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 20,
+        as_json: Json = False,
+    ) -> None:
+        """List events, newest first, with what was made of each; or what was refused."""
+        from service.look import list_events, list_refusals
+
+        chosen = filter_of(source, event_type, since, until)
+        ask = list_refusals if refused else list_events
+        with opened(load_settings()) as store, store.read() as connection:
+            rows = ask(connection, chosen, limit)
+        if as_json:
+            print_json_lines(rows)
+        elif refused:
+            print_refusals(rows)
+        else:
+            print_events(rows)
+
+    @app.command()
+    def show(
+        some_id: Annotated[
+            int, typer.Argument(metavar="ID", help="Of an event, a delivery or a redelivery")
+        ],
+        body: Annotated[bool, typer.Option(help="Write the body's exact bytes, only them")] = False,
+        headers: Annotated[bool, typer.Option(help="Show the headers too")] = False,
+        as_json: Json = False,
+    ) -> None:
+        """Show a delivery: its events, what enrichers and actions made of them, what is left."""
+        show_one(load_settings(), some_id, body=body, headers=headers, as_json=as_json)
+
+    @app.command()
+    def audit(
+        limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 20,
+        as_json: Json = False,
+    ) -> None:
+        """List what people did to the store by command: replays, erasures, deliveries taken in."""
+        from service.audit import list_deeds
+
+        with opened(load_settings()) as store, store.read() as connection:
+            rows = list_deeds(connection, limit)
+        if as_json:
+            print_json_lines(rows)
+            return
+        cells = ([r["done_at"], r["person"], r["deed"], r["row_count"], r["detail"]] for r in rows)
+        print_table(["when", "who", "what", "rows", "asked"], cells)
+
+
+@contextmanager
+def opened(settings: ServiceSettings) -> "Iterator[Store]":
+    """The configured store, closed in the end."""
+    from service.assembly import open_configured_store
+
+    store = open_configured_store(settings)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def filter_of(source: str, event_type: str, since: str, until: str) -> "Filter":
+    """The filter that options say. Raises typer.BadParameter for a time that is none."""
+    from service.look import Filter, moment_of
+
+    now = datetime.now(UTC)
+    try:
+        return Filter(
+            source,
+            event_type,
+            moment_of(since, now) if since else None,
+            moment_of(until, now) if until else None,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def show_one(
+    settings: ServiceSettings, some_id: int, *, body: bool, headers: bool, as_json: bool
+) -> None:
+    """A delivery by any id that leads to it. Exit code 1 when there is none."""
+    from service.look import body_of, delivery_of, show_delivery
+
+    with opened(settings) as store, store.read() as connection:
+        delivery_id = delivery_of(connection, some_id)
+        if delivery_id is None:
+            typer.echo(f"no event or delivery {some_id} in the store", err=True)
+            raise typer.Exit(1)
+        if body:
+            typer.get_binary_stream("stdout").write(body_of(connection, delivery_id) or b"")
+            return
+        shown = show_delivery(connection, delivery_id)
+    if not headers:
+        shown.pop("headers", None)
+    if as_json:
+        print_json_lines([shown])
+    else:
+        print_delivery(shown)
+
+
+def print_json_lines(rows: "Sequence[Row]") -> None:
+    """One object a line; times as ISO 8601."""
+    for row in rows:
+        typer.echo(json.dumps(row, default=str, ensure_ascii=False))
+
+
+def print_events(rows: "Sequence[Row]") -> None:
+    """A table of events."""
+    cells = (
+        [
+            row["id"],
+            row["received_at"],
+            row["source"],
+            row["event_type"],
+            short(row["title"], 44),
+            state_of(row),
+        ]
+        for row in rows
+    )
+    print_table(["id", "received", "source", "type", "title", "state"], cells)
+
+
+def state_of(row: "Row") -> str:
+    """Where an event stands, in a few words."""
+    if row["dead"]:
+        return f"dead ({row['dead']})"
+    if row["category"]:
+        return f"{row['category']}/{row['severity']}"
+    return f"waits ({row['waiting']})" if row["waiting"] else "not enriched"
+
+
+def print_refusals(rows: "Sequence[Row]") -> None:
+    """A table of refusals."""
+    names = ("last_at", "source", "reason", "address_prefix", "refused_count")
+    print_table(
+        ["last", "source", "reason", "from", "times"],
+        ([row[name] for name in names] for row in rows),
+    )
+
+
+def print_table(titles: Sequence[str], rows: Any) -> None:
+    """A plain table on standard output."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for number, title in enumerate(titles):
+        table.add_column(title, no_wrap=number < 2)  # an id cut short is of no use
+    count = 0
+    for count, row in enumerate(rows, 1):  # noqa: B007 - told below
+        table.add_row(*(Text(cell_of(value)) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_COLUMNS)
+    console.print(table if count else "nothing found")
+
+
+def cell_of(value: Any) -> str:
+    """A value as a cell: times to the second, nothing for None, no control characters."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return "" if value is None else harmless(str(value))
+
+
+def harmless(words: str) -> str:
+    """Text from outside, fit for a terminal: no escape sequences, no line breaks."""
+    return "".join(character if character.isprintable() else " " for character in words)
+
+
+def short(words: str | None, most: int) -> str:
+    """At most so many characters, with an ellipsis where some are left out."""
+    words = words or ""
+    return words if len(words) <= most else words[: most - 1] + "…"
+
+
+def print_delivery(shown: "Row") -> None:
+    """A delivery in indented lines, whatever is known of it."""
+    for key, value in shown.items():
+        if not isinstance(value, list):
+            print_field(key, value, 0)
+    for again in shown["redeliveries"]:
+        print_field("delivered again", again["received_at"], 0)
+    for event in shown["events"]:
+        typer.echo(f"event {event['id']}")
+        for key, value in event.items():
+            if isinstance(value, list):
+                for row in value:
+                    typer.echo(f"  {key.rstrip('s').replace('_', ' ')}")
+                    print_fields(row, 2)
+            elif key not in ("id", "delivery_id"):
+                print_field(key, value, 1)
+
+
+def print_fields(row: "Row", depth: int) -> None:
+    """The fields of a row that say something."""
+    for key, value in row.items():
+        if key not in ("id", "event_id", "source"):
+            print_field(key, value, depth)
+
+
+def print_field(key: str, value: Any, depth: int) -> None:
+    """One field, unless it is empty."""
+    if value not in (None, "", "[]", "{}", False):
+        typer.echo(f"{'  ' * depth}{key:<16} {short(cell_of(value), 400)}")
