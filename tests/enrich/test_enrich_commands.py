@@ -1,0 +1,122 @@
+"""The commands of the enrich stage, as they are typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+from work import Clock, event, make_worker, put, rows, step
+
+import enrich.commands
+from enrich.fingerprint import Fingerprinter
+from hooksift import load_settings
+from service.errors import SettingsError
+from service.store import Store, open_store
+
+CONFIG = """
+store = "sqlite:///{store}"
+[sources.tickets]
+preset = "standard-webhooks"
+secret = "env:NOTHING"
+taxonomy = "support"
+[enrich.models.main]
+model = "gpt-4.1-mini"
+api_key = "none"
+input_usd_per_million = 1.0
+"""
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with one enriched event, closed again."""
+    opened = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    put(opened, event(1, title="Charged twice", body="Write to bob@example.com, please refund"))
+    step(make_worker(opened, Clock()))
+    opened.close()
+    return opened
+
+
+@pytest.fixture
+def run(store: Store, tmp_path: Path) -> Run:
+    config = tmp_path / "hooksift.toml"
+    config.write_text(CONFIG.format(store=tmp_path / "store.sqlite"))
+    app = typer.Typer()
+    enrich.commands.register(app, lambda: load_settings(config))
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+def reread(tmp_path: Path, statement: str) -> list[tuple[object, ...]]:
+    opened = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    found = rows(opened, statement)
+    opened.close()
+    return found
+
+
+def test_prompt_shows_an_event_as_it_would_leave(run: Run) -> None:
+    assert "Write to [email], please refund" in run("prompt", "tickets", "--event", "1").output
+
+
+def test_prompt_knows_its_sources(run: Run) -> None:
+    result = run("prompt", "nobody")
+    assert isinstance(result.exception, SettingsError)
+
+
+def test_fingerprint_prints_one_for_each_line(run: Run, tmp_path: Path) -> None:
+    lines = ["disk 1 full", "disk 2 full", "disk failed"]
+    (tmp_path / "log").write_text("".join(json.dumps({"message": m}) + "\n" for m in lines))
+    printer = Fingerprinter()
+    wanted = [printer.fingerprint(m).print for m in lines]
+    assert run("fingerprint", str(tmp_path / "log")).output.split() == wanted
+
+
+def test_fingerprint_names_a_line_that_is_none(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"message": "x"}\n{"msg": "y"}\n')
+    result = run("fingerprint", str(tmp_path / "log"))
+    assert "line 2" in str(result.exception)
+
+
+def test_label_records_a_persons_word(run: Run, tmp_path: Path) -> None:
+    run("label", "1", "--category", "complaint", "--author", "ann")
+    assert reread(tmp_path, "SELECT field, value, author FROM labels") == [
+        ("category", "complaint", "ann")
+    ]
+
+
+def test_label_refuses_what_the_taxonomy_does_not_know(run: Run) -> None:
+    result = run("label", "1", "--category", "nonsense")
+    assert "there are billing" in str(result.exception)
+
+
+def test_eval_compares_side_by_side(run: Run, tmp_path: Path) -> None:
+    lines = "".join(
+        f"the parcel {i} is late,delivery\nI paid {i} twice,billing\n" for i in range(9)
+    )
+    (tmp_path / "x.csv").write_text("text,category\n" + lines)
+    output = run("eval", str(tmp_path / "x.csv"), "--examples", "0", "--examples", "6").output
+    assert "stub, 6 examples" in output
+
+
+def test_enrich_again_tells_the_price_and_asks_nobody(run: Run, tmp_path: Path) -> None:
+    result = run("enrich-again", "--since", "2026-01-01", "--model", "main", "--dry-run")
+    assert "1 calls" in result.output
+    assert reread(tmp_path, "SELECT id FROM enrichments WHERE candidate") == []
+
+
+def test_enrich_again_keeps_candidates_until_applied(run: Run, tmp_path: Path) -> None:
+    run("enrich-again", "--since", "2026-01-01", "--prompt", "errors")
+    found = reread(tmp_path, "SELECT candidate FROM enrichments ORDER BY revision")
+    assert [bool(flag) for (flag,) in found] == [False, True]
+
+
+def test_enrich_again_applies_when_told(run: Run, tmp_path: Path) -> None:
+    run("enrich-again", "--since", "2026-01-01", "--prompt", "errors", "--apply")
+    found = reread(tmp_path, "SELECT candidate FROM enrichments ORDER BY revision")
+    assert [bool(flag) for (flag,) in found] == [False, True, False]
+
+
+def test_fingerprints_can_be_listed_and_forgotten(run: Run) -> None:
+    assert run("fingerprints", "list").exit_code == 0
+    assert "0 forgotten" in run("fingerprints", "forget", "tickets").output
