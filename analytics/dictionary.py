@@ -142,7 +142,12 @@ ACTIONS = Table(
         Column("adapter", WORD, "", "what carried it out, e.g. github or slack"),
         Column("target", WORD, "", "what it changed; validated ids only"),
         Column("number", COUNT, "", "1 for the first try"),
-        Column("outcome", WORD, "", "done, unchanged, suggested, retry or dead"),
+        Column(
+            "outcome",
+            WORD,
+            "",
+            "done, unchanged, suggested, grouped, skipped, echo, labelled, retry or dead",
+        ),
         ERROR_KIND,
         ERROR,
         Column("detail", WORD, "", "JSON: what was added, removed or sent"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from analytics.dictionary import FACTS
 from analytics.errors import HistoryError
-from analytics.history import connect
+from analytics.history import NAME, connect
 from analytics.place import Place
 from analytics.scope import quoted
 from analytics.views import VIEWS
@@ -25,9 +25,9 @@ def export_history(
     kind = kind or ("duckdb" if target.suffix in (".duckdb", ".db") else "parquet")
     wanted = list(tables) or [table.name for table in FACTS]
     _check(target, kind, wanted)
-    with connect(place) as history:
-        # One transaction: no table is newer than another.
-        history.connection.execute("BEGIN")
+    with connect(place) as newest:
+        version = newest.sql(f"SELECT id FROM ducklake_current_snapshot('{NAME}')").item()
+    with connect(place, version=version) as history:
         if kind == "duckdb":
             target.parent.mkdir(parents=True, exist_ok=True)
             history.connection.execute(f"ATTACH {quoted(str(target))} AS target")
@@ -39,9 +39,8 @@ def export_history(
             else:
                 statement = _copy(name, target / f"{name}.{kind}", kind)
             history.connection.execute(statement)
-            yield name, history.sql(f"SELECT count(*) AS n FROM {name}").item()
+            yield name, history.sql(f"SELECT count(id) AS n FROM {name}").item()
         if kind == "duckdb" and not tables:
-            history.connection.execute("COMMIT")
             history.connection.execute("USE target")
             for name, query in VIEWS.items():
                 history.connection.execute(f"CREATE VIEW target.{name} AS {query}")

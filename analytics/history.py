@@ -63,18 +63,26 @@ class History:
 
 
 def connect(
-    where: str | Path | Place | None = None, *, threads: int | None = None, memory_mb: int = 2048
+    where: str | Path | Place | None = None,
+    *,
+    threads: int | None = None,
+    memory_mb: int = 2048,
+    version: int | None = None,
 ) -> History:
     """Open a history for reading, also while a lander writes it.
 
     `where`: its folder, catalog file or postgresql:// address; by default what
     $HOOKSIFT_HISTORY_PATH says, then hooksift.toml, then ./hooksift-data. Never writes.
+    `version`: stay at that snapshot, whatever is landed or merged meanwhile. (An open transaction
+    is not enough: once small files are merged, it sees what was landed after it began.)
     Raises HistoryMissing where there is none.
     """
     place = where if isinstance(where, Place) else find(where)
     if not place.is_postgresql and not Path(place.catalog).is_file():
         raise HistoryMissing(f"no history at {place}: nothing has been landed there yet")
-    connection = attach(place, read_only=True, threads=threads, memory_mb=memory_mb)
+    connection = attach(
+        place, read_only=True, threads=threads, memory_mb=memory_mb, version=version
+    )
     _define_views(connection)
     return History(connection, place)
 
@@ -86,6 +94,7 @@ def attach(
     threads: int | None = None,
     memory_mb: int = 2048,
     inline_rows: int = 0,
+    version: int | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory with the history attached and in use. Creates it unless `read_only`."""
     connection = duckdb.connect()
@@ -100,6 +109,7 @@ def attach(
             connection.execute(f"SET threads = {int(threads)}")
         load_extensions(connection, place)
         options = _options(place, read_only=read_only, inline_rows=inline_rows)
+        options += "" if version is None else f", SNAPSHOT_VERSION {int(version)}"
         connection.execute(f"ATTACH {_quoted(_address(place))} AS {NAME} ({options})")
         connection.execute(f"USE {NAME}")
     except duckdb.Error as error:

@@ -106,9 +106,11 @@ class Lander:
         started = time.monotonic()
         landed = Landed()
         with held(self._writer, WRITER_WAIT_SECONDS):
-            is_done = False
+            is_done, goes_on = False, self._load().until is not None
             while not is_done:
                 is_done = self._step(landed)
+                if is_done and goes_on:  # that was what a killed landing had begun; now the rest
+                    is_done = goes_on = False
         landed.took_seconds = time.monotonic() - started
         return landed
 

@@ -41,6 +41,12 @@ WHERE event_id IN (SELECT event_id FROM attempts WHERE outcome = 'dead')
 GROUP BY event_id, source
 """
 
+RETURNED_EVENTS = """
+SELECT DISTINCT event_id, source
+FROM actions
+WHERE outcome IN ('echo', 'labelled')
+"""
+
 CURRENT_LABELS = """
 SELECT event_id, field, arg_max(value, id) AS value, arg_max(author, id) AS author,
        max(recorded_at) AS recorded_at
@@ -52,6 +58,7 @@ WIDE_EVENTS = """
 SELECT ev.* EXCLUDE (body),
        CASE WHEN en.event_id IS NOT NULL THEN 'enriched'
             WHEN dead.event_id IS NOT NULL THEN 'dead'
+            WHEN ev.id IN (SELECT event_id FROM returned_events) THEN 'returned'
             ELSE 'waiting' END AS outcome,
        dead.error_kind AS dead_because,
        en.category, en.severity, en.sentiment, en.language, en.tags, en.summary, en.confidence,
@@ -71,6 +78,7 @@ VIEWS = {
     "enrichments_over_time": ENRICHMENTS_OVER_TIME,
     "current_enrichments": CURRENT_ENRICHMENTS,
     "dead_events": DEAD_EVENTS,
+    "returned_events": RETURNED_EVENTS,
     "current_labels": CURRENT_LABELS,
     "wide_events": WIDE_EVENTS,
 }

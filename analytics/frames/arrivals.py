@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 def events(history: History, *, limit: int = 1_000, **scope: Unpack[Scope]) -> pl.DataFrame:
     """The newest events with their enrichment in force and their outcome, a row each.
 
-    Out: every column of `events` but the body; outcome str (enriched, dead, waiting);
+    Out: every column of `events` but the body; outcome str (enriched, dead, returned, waiting);
     dead_because str; category, severity, sentiment, language, summary, model, ... str;
     tags list[str]; confidence f64 0 to 1; cost_usd f64; enriched_at datetime[us, UTC];
     labelled_category, labelled_severity str (a person's word, else null). Newest first.
@@ -44,7 +44,9 @@ lab AS (SELECT event_id, arg_max(value, id) FILTER (field = 'category') AS label
         FROM labels WHERE event_id {span} GROUP BY event_id)
 SELECT ev.*,
        CASE WHEN en.event_id IS NOT NULL THEN 'enriched'
-            WHEN dead.event_id IS NOT NULL THEN 'dead' ELSE 'waiting' END AS outcome,
+            WHEN dead.event_id IS NOT NULL THEN 'dead'
+            WHEN ev.id IN (SELECT event_id FROM returned_events) THEN 'returned'
+            ELSE 'waiting' END AS outcome,
        CASE WHEN en.event_id IS NULL THEN dead.error_kind END AS dead_because,
        en.category, en.severity, en.sentiment, en.language, en.tags, en.summary, en.confidence,
        en.suspicious, en.degraded, en.cache_hit, en.fingerprint, en.provider, en.model,
@@ -73,12 +75,13 @@ def outcomes(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
 
     Out: source str; received i64 (deliveries accepted, first copies), duplicate i64 (deliveries
     acknowledged again), refused i64 (deliveries), events i64, enriched i64, dead i64,
+    returned i64 (events that only brought back what we or a person did to our tags),
     waiting i64 (events).
     """
     return history.sql(
         f"""
 WITH arrived AS (
-    SELECT source, count(*) AS events, count(*) FILTER (item_index = 0) AS received
+    SELECT source, count(*) AS events, count(DISTINCT delivery_id) AS received
     FROM events WHERE {within(history, scope, "id")} GROUP BY source),
 again AS (
     SELECT source, count(*) AS duplicate
@@ -91,13 +94,19 @@ done AS (
     FROM current_enrichments WHERE {within(history, scope)} GROUP BY source),
 gone AS (
     SELECT source, count(*) AS dead
-    FROM dead_events WHERE {within(history, scope)} GROUP BY source)
+    FROM dead_events WHERE {within(history, scope)} GROUP BY source),
+returned AS (
+    SELECT source, count(*) AS returned
+    FROM returned_events WHERE {within(history, scope)} GROUP BY source)
 SELECT source, coalesce(received, 0) AS received, coalesce(duplicate, 0) AS duplicate,
        coalesce(refused, 0) AS refused, coalesce(events, 0) AS events,
        coalesce(enriched, 0) AS enriched, coalesce(dead, 0) AS dead,
-       coalesce(events, 0) - coalesce(enriched, 0) - coalesce(dead, 0) AS waiting
+       coalesce(returned, 0) AS returned,
+       coalesce(events, 0) - coalesce(enriched, 0) - coalesce(dead, 0) - coalesce(returned, 0)
+           AS waiting
 FROM arrived FULL JOIN again USING (source) FULL JOIN refused USING (source)
 FULL JOIN done USING (source) FULL JOIN gone USING (source)
+FULL JOIN returned USING (source)
 ORDER BY source"""
     )
 

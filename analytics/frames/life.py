@@ -60,7 +60,7 @@ def as_of(
     By when the store took each fact, not by when the history did: an enrichment or label recorded
     later is not seen, one superseded later is in force.
     Out: id i64, source, event_type, title str, received_at datetime[us, UTC], outcome str
-    (enriched, dead, waiting), category, severity, summary, model, prompt_version str,
+    (enriched, dead, returned, waiting), category, severity, summary, model, prompt_version str,
     confidence f64, revision i32, recorded_at, superseded_at datetime[us, UTC] (also where it came
     after `moment`), labelled_category, labelled_severity str. Newest first.
     """
@@ -87,7 +87,9 @@ lab AS (SELECT event_id, arg_max(value, id) FILTER (field = 'category') AS label
         FROM labels WHERE recorded_at <= {at} GROUP BY event_id)
 SELECT ev.*,
        CASE WHEN en.event_id IS NOT NULL THEN 'enriched'
-            WHEN gone.event_id IS NOT NULL THEN 'dead' ELSE 'waiting' END AS outcome,
+            WHEN gone.event_id IS NOT NULL THEN 'dead'
+            WHEN ev.id IN (SELECT event_id FROM returned_events) THEN 'returned'
+            ELSE 'waiting' END AS outcome,
        en.category, en.severity, en.summary, en.model, en.prompt_version, en.confidence,
        en.revision, en.recorded_at, en.superseded_at, lab.labelled_category, lab.labelled_severity
 FROM ev LEFT JOIN en ON en.event_id = ev.id LEFT JOIN gone ON gone.event_id = ev.id

@@ -1,0 +1,88 @@
+"""Landing as a stage: until told to stop, behind a leader, through a history that is away."""
+
+import asyncio
+from pathlib import Path
+
+from analytics.history import connect
+from analytics.landing import Landed
+from analytics.landing_task import run_landing
+from analytics.lock import lock_of
+from analytics.place import Place, place_of
+from analytics.settings import HistorySettings
+from service.store import Store
+from tests.analytics.store_facts import put_events
+
+QUICK = HistorySettings(interval_seconds=0.01, standby_seconds=0.01, merge_seconds=0.02)
+
+
+def count(place: Place) -> int:
+    with connect(place) as history:
+        return int(history.sql("SELECT count(*) AS n FROM events").item())
+
+
+def test_what_was_written_before_the_stop_is_landed(store: Store, place: Place) -> None:
+    async def scene() -> None:
+        stop = asyncio.Event()
+        put_events(store, 5)
+        stop.set()
+        await asyncio.wait_for(run_landing(store, place, QUICK, stop), 30)
+        assert count(place) == 5
+
+    asyncio.run(scene())
+
+
+def test_each_landing_is_told(store: Store, place: Place) -> None:
+    async def scene() -> None:
+        stop, told = asyncio.Event(), list[Landed]()
+
+        def landed(result: Landed) -> None:
+            told.append(result)
+            if len(told) == 3:
+                stop.set()
+
+        put_events(store, 5)
+        await asyncio.wait_for(run_landing(store, place, QUICK, stop, landed), 30)
+        assert [result.row_count for result in told[:3]] == [5, 0, 0]
+
+    asyncio.run(scene())
+
+
+def test_a_second_lander_waits_and_takes_over(store: Store, place: Place) -> None:
+    async def scene() -> None:
+        leader = lock_of(place, "lander")
+        assert leader.take()
+        stop, told = asyncio.Event(), asyncio.Event()
+        put_events(store, 5)
+        standby = asyncio.create_task(run_landing(store, place, QUICK, stop, lambda _: told.set()))
+        await asyncio.wait([standby], timeout=0.2)
+        waited = not told.is_set()
+        leader.give_back()
+        await asyncio.wait_for(told.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(standby, 30)
+        assert (waited, count(place)) == (True, 5)
+
+    asyncio.run(scene())
+
+
+def test_a_history_that_cannot_be_written_does_not_end_the_task(
+    store: Store, tmp_path: Path
+) -> None:
+    """A file stands where the folder should be; once it is gone, landing goes on."""
+
+    async def scene() -> None:
+        (tmp_path / "data").mkdir()
+        blocker = tmp_path / "data" / "history"
+        blocker.write_text("in the way")
+        place = place_of(HistorySettings(), tmp_path / "data")
+        stop, told = asyncio.Event(), asyncio.Event()
+        put_events(store, 5)
+        task = asyncio.create_task(run_landing(store, place, QUICK, stop, lambda _: told.set()))
+        await asyncio.wait([task], timeout=0.2)
+        blocker.unlink()
+        await asyncio.wait_for(told.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(task, 30)
+        assert count(place) == 5
+
+    asyncio.run(scene())
