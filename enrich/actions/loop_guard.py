@@ -267,18 +267,33 @@ def record(connection: Connection, tx: int, recordings: Sequence[Recording]) -> 
 
 
 def _record_echo(connection: Connection, tx: int, recording: Recording, echo: OwnEcho) -> None:
+    cause = f'{{"cause_event_id": "{echo.cause_event_id}"}}' if echo.cause_event_id else ""
+    _record_returned(connection, tx, recording, "echo", echo.adapter, echo.why, cause)
+
+
+def _record_returned(
+    connection: Connection,
+    tx: int,
+    recording: Recording,
+    outcome: str,
+    adapter: str,
+    why: str,
+    detail: str = "",
+) -> None:
+    """An action for an event that nobody enriches: the history shows what became of it."""
+    recognised = recording.recognised
     row = Action(
         id=recording.first_id,
-        event_id=echo.event_id,
-        source=echo.source,
-        name="echo",
+        event_id=recognised.event_id,
+        source=recognised.source,
+        name=outcome,
         rule="",
-        adapter=echo.adapter,
-        target=f"{echo.target} {echo.ticket}",
+        adapter=adapter,
+        target=f"{recognised.target} {recognised.ticket}",
         number=1,
-        outcome="echo",
-        error=echo.why,
-        detail=f'{{"cause_event_id": "{echo.cause_event_id}"}}' if echo.cause_event_id else "",
+        outcome=outcome,
+        error=why,
+        detail=detail,
         started_at=recording.at,
         finished_at=recording.at,
         tx=tx,
@@ -289,7 +304,9 @@ def _record_echo(connection: Connection, tx: int, recording: Recording, echo: Ow
 def _record_labels(
     connection: Connection, tx: int, recording: Recording, change: PersonChange
 ) -> None:
-    for number, label in enumerate(change.labels):
+    if change.skips_enrichment:
+        _record_returned(connection, tx, recording, "labelled", "", f"changed by {change.author}")
+    for number, label in enumerate(change.labels, start=1):
         row = Label(
             id=recording.first_id + number,
             event_id=label.labelled_event_id,
