@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy import Connection
 
 from service.errors import StoreUnavailable
 from service.queue import Waiting, waiting
@@ -93,14 +94,16 @@ class QueueCollector(Collector):
         self._clock = clock
         self._asked_at = float("-inf")
         self._rows: list[Waiting] = []
+        self._dead: list[tuple[str, str, int]] = []
 
     def collect(self) -> Iterable[Metric]:
-        """The two gauges; as last seen while the store is down."""
+        """The gauges; as last seen while the store is down."""
         now = datetime.now(UTC)
         if self._clock() - self._asked_at >= QUEUE_AGE_SECONDS:
             try:
                 with self._store.read() as connection:
                     self._rows = waiting(connection, now)
+                    self._dead = dead_counts(connection)
                 self._asked_at = self._clock()
             except StoreUnavailable:
                 self._asked_at = self._clock()
@@ -116,4 +119,18 @@ class QueueCollector(Collector):
             depth.add_metric([row.kind, row.source], row.depth)
             if row.oldest_at:
                 age.add_metric([row.kind, row.source], (now - row.oldest_at).total_seconds())
-        return [depth, age]
+        dead = GaugeMetricFamily(
+            "hooksift_dead_letters",
+            "Work items that gave up and wait for a person.",
+            labels=["kind", "source"],
+        )
+        for kind, source, count in self._dead:
+            dead.add_metric([kind, source], count)
+        return [depth, age, dead]
+
+
+def dead_counts(connection: Connection) -> list[tuple[str, str, int]]:
+    """How many dead letters there are of each kind and source."""
+    statement = "SELECT kind, source, count(*) FROM dead_letters GROUP BY kind, source"
+    rows = connection.exec_driver_sql(statement).all()
+    return [(str(kind), str(source), int(count)) for kind, source, count in rows]
