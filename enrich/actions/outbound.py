@@ -335,8 +335,14 @@ def encoded_segment(segment: str) -> str:
 
 
 def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
-    """What a Retry-After header says, in seconds, at most a day; None where it says nothing."""
+    """When to come back, in seconds, at most a day; None where the headers say nothing.
+
+    From Retry-After, else RateLimit-Reset (PagerDuty: seconds; GitLab: a Unix time).
+    """
     value = headers.get("retry-after", "").strip()
+    if not value and (reset := headers.get("ratelimit-reset", "").strip()).isdecimal():
+        seconds = float(reset)
+        value = str(seconds - now.timestamp() if seconds > MAX_RETRY_AFTER_SECONDS else seconds)
     try:
         seconds = float(value)
     except ValueError:

@@ -306,6 +306,8 @@ class Performer:
                 return False
             if isinstance(error, DoubtError) and not even_in_doubt:
                 return False
+            if error.kind == "rate_limited" and error.retry_after_seconds is None:
+                return False
             return (error.retry_after_seconds or 0.0) <= MAX_WAIT_SECONDS
 
         retrying = AsyncRetrying(

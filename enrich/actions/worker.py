@@ -13,7 +13,7 @@ import structlog
 
 from enrich.actions.adapters.contract import Guarantee, Messenger
 from enrich.actions.errors import ActionError, DoubtError, NotOursError, TransientError
-from enrich.actions.journal import Finish, finish
+from enrich.actions.journal import Finish, finish, sweep_groups
 from enrich.actions.performer import Case, NotYet, Outcome, Performer, Sleep
 from enrich.actions.rule_book import REVIEW, RuleBook
 from enrich.actions.settings import ActSettings
@@ -24,6 +24,8 @@ from service.store import Store
 from service.tables import to_microseconds
 
 POLL_SECONDS = 1.0
+RATE_LIMIT_SECONDS = 60.0  # where a target at its limit does not say for how long
+SWEEP_SECONDS = 3600.0
 OLDEST = timedelta(days=3)  # for work that a rate limit, and nothing else, kept from being done
 log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ class ActionWorker:
         self._targets = targets
         self._settings = settings or ActSettings()
         self._now = now
+        self._swept_at: datetime | None = None
         self._performer = Performer(store, book, targets, now=now, sleep=sleep)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -59,6 +62,7 @@ class ActionWorker:
         tasks: set[asyncio.Task[None]] = set()
         while not stop.is_set():
             news.clear()
+            await self._sweep()
             claims = await self._claim(self._settings.concurrency - len(tasks))
             tasks |= {asyncio.create_task(self._handle(claim)) for claim in claims}
             if not claims:
@@ -76,6 +80,17 @@ class ActionWorker:
         """Close every target's connections."""
         for target in self._targets.values():
             await target.adapter.close()
+
+    async def _sweep(self) -> None:
+        """Once an hour, drop groups that ended long ago."""
+        now = self._now()
+        if self._swept_at is not None and (now - self._swept_at).total_seconds() < SWEEP_SECONDS:
+            return
+        self._swept_at = now
+        try:
+            await self._store.write(sweep_groups, now)
+        except StoreUnavailable as error:
+            log.warning("not swept", error=str(error))
 
     async def _claim(self, limit: int) -> list[Claim]:
         """Up to `limit` claims; none while the store is unavailable."""
@@ -179,8 +194,8 @@ class ActionWorker:
 
     def _failed(self, case: Case, started: datetime, error: ActionError) -> Finish:
         wait = self._next_wait(case, error)
-        if isinstance(error, TransientError) and error.retry_after_seconds:
-            case.target.pace.pause(error.retry_after_seconds)
+        if error.kind == "rate_limited" and wait is not None:
+            case.target.pace.pause(wait)
         now = self._now()
         return Finish(
             claim=case.claim,
@@ -211,7 +226,7 @@ class ActionWorker:
         schedule, asked = self._settings.retry_after, error.retry_after_seconds or 0.0
         if error.kind == "rate_limited":
             is_old = self._now() - case.loaded.received_at > OLDEST
-            return None if is_old else max(asked, 1.0)
+            return None if is_old else asked or RATE_LIMIT_SECONDS
         if case.loaded.failed_count >= len(schedule):
             return None
         return max(schedule[case.loaded.failed_count], asked)

@@ -4,6 +4,9 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -15,8 +18,27 @@ from enrich.actions.targets import Target, World, open_targets
 from enrich.actions.worker import ActionWorker
 from enrich.tables import Enrichment
 from service.queue import enqueue
-from service.store import Store
+from service.store import Store, open_store
 from service.tables import Delivery, Event
+
+
+@cache
+def empty_store() -> bytes:
+    """An SQLite store with nothing in it, made once: its migrations take longer than most tests."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "store.sqlite"
+        store = open_store(f"sqlite:///{path}")
+        store.new_ids()
+        store.close()
+        return path.read_bytes()
+
+
+def quick_url(folder: Path) -> str:
+    """The URL of a new, empty store on SQLite."""
+    path = folder / "store.sqlite"
+    path.write_bytes(empty_store())
+    return f"sqlite:///{path}"
+
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

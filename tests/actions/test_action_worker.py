@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from enrich.actions.journal import Joining, sweep_groups, take_place
 from service.store import Store
-from tests.actions.desk import Clock, Office
+from tests.actions.desk import START, Clock, Office
 from tests.servers.asgi import Answer, LocalHost
 from tests.servers.github_server import GitHubServer
 
@@ -25,9 +27,9 @@ def github(local_host: LocalHost) -> GitHubServer:
 
 
 @pytest.fixture
-def office(store: Store, github: GitHubServer) -> Callable[..., Office]:
+def office(quick_store: Store, github: GitHubServer) -> Callable[..., Office]:
     def open_office(*rules: Any, **more: Any) -> Office:
-        return Office(store, rules or [TAG], {"tickets": github.settings()}, **more)
+        return Office(quick_store, rules or [TAG], {"tickets": github.settings()}, **more)
 
     return open_office
 
@@ -268,7 +270,7 @@ def test_an_event_whose_body_is_gone_is_skipped(
 
 
 def test_work_of_a_rule_that_is_gone_is_skipped(
-    store: Store, office: Callable[..., Office], github: GitHubServer
+    quick_store: Store, office: Callable[..., Office], github: GitHubServer
 ) -> None:
     office().event(github.payload("42"))
     later = office({**TAG, "name": "renamed"})
@@ -276,13 +278,13 @@ def test_work_of_a_rule_that_is_gone_is_skipped(
 
 
 def test_a_result_after_the_lease_was_lost_is_not_recorded(
-    office: Callable[..., Office], github: GitHubServer, store: Store
+    office: Callable[..., Office], github: GitHubServer, quick_store: Store
 ) -> None:
     desk = office()
     desk.event(github.payload("42"))
 
     def take_away() -> None:
-        store.write_now(steal, None)
+        quick_store.write_now(steal, None)
 
     github.before_write = take_away
     assert worked(desk, rounds=1).outcomes() == []
@@ -312,7 +314,7 @@ def test_a_rate_fires_when_it_is_reached(
 
 
 def test_a_second_revision_acts_again(
-    office: Callable[..., Office], github: GitHubServer, store: Store
+    office: Callable[..., Office], github: GitHubServer, quick_store: Store
 ) -> None:
     desk = office()
     desk.event(github.payload("42"), revision=2)
@@ -334,3 +336,33 @@ def test_the_worker_stops_when_told_and_has_finished_what_it_began(
 
     asyncio.run(serve())
     assert (desk.outcomes(), github.tags["42"]) == (["done"], {"vip", OURS})
+
+
+def test_a_tag_that_was_refused_is_not_remembered_as_ours(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    desk = office()
+    desk.event(github.payload("42"))
+    github.before_write = lambda: github.forbidden.add("42")
+    worked(desk)
+    assert (desk.outcomes(), desk.all("SELECT * FROM own_tags")) == (["dead"], [])
+
+
+def test_a_limit_without_a_time_is_waited_out_for_a_minute(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    desk = office()
+    desk.event(github.payload("42"))
+    github.plan(Answer(429))
+    worked(desk)
+    desk.clock.turn(59)
+    worked(desk)
+    assert len(github.calls) == 1
+
+
+def test_groups_that_ended_long_ago_are_forgotten(quick_store: Store) -> None:
+    moments = (START - timedelta(days=8), START - timedelta(days=6))
+    for number, at in enumerate(moments):
+        joining = Joining(f"k{number}", 1, at, timedelta(minutes=5))
+        quick_store.write_now(take_place, joining)
+    assert quick_store.write_now(sweep_groups, START) == 1

@@ -1,4 +1,4 @@
-"""A storm is one message: the windows, and the storm itself through the store."""
+"""A storm is one message: the windows, and the storm itself through the quick_store."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -75,10 +75,10 @@ def slack(local_host: LocalHost) -> MessageServer:
     return server
 
 
-def office(store: Store, slack: MessageServer, *rules: Any, **more: Any) -> Office:
+def office(quick_store: Store, slack: MessageServer, *rules: Any, **more: Any) -> Office:
     given = {"adapter": "slack", "url": slack.url, "allow_addresses": LOOPBACK}
     target = SlackTarget.model_validate(given | {"calls_per_second": 1000} | more)
-    return Office(store, rules or [TELL], {"ops": target})
+    return Office(quick_store, rules or [TELL], {"ops": target})
 
 
 def worked(desk: Office) -> Office:
@@ -94,8 +94,8 @@ def texts(slack: MessageServer) -> list[str]:
     return [call.json["text"].splitlines()[0] for call in slack.calls]
 
 
-def test_a_storm_of_a_hundred_is_two_messages(store: Store, slack: MessageServer) -> None:
-    desk = office(store, slack)
+def test_a_storm_of_a_hundred_is_two_messages(quick_store: Store, slack: MessageServer) -> None:
+    desk = office(quick_store, slack)
     for _ in range(100):
         desk.event({}, fingerprint="f1")
     worked(desk)
@@ -104,8 +104,8 @@ def test_a_storm_of_a_hundred_is_two_messages(store: Store, slack: MessageServer
     assert texts(slack) == ["billing: It fails", "99 more like this: billing: It fails"]
 
 
-def test_every_event_of_a_storm_is_accounted_for(store: Store, slack: MessageServer) -> None:
-    desk = office(store, slack)
+def test_every_event_of_a_storm_is_accounted_for(quick_store: Store, slack: MessageServer) -> None:
+    desk = office(quick_store, slack)
     for _ in range(20):
         desk.event({}, fingerprint="f1")
     worked(desk)
@@ -114,25 +114,25 @@ def test_every_event_of_a_storm_is_accounted_for(store: Store, slack: MessageSer
     assert (outcomes.count("done"), outcomes.count("grouped"), desk.open_count) == (2, 18, 0)
 
 
-def test_two_fingerprints_are_two_groups(store: Store, slack: MessageServer) -> None:
-    desk = office(store, slack)
+def test_two_fingerprints_are_two_groups(quick_store: Store, slack: MessageServer) -> None:
+    desk = office(quick_store, slack)
     desk.event({}, fingerprint="f1")
     desk.event({}, fingerprint="f2")
     worked(desk)
     assert len(slack.calls) == 2
 
 
-def test_without_grouping_each_event_is_told(store: Store, slack: MessageServer) -> None:
+def test_without_grouping_each_event_is_told(quick_store: Store, slack: MessageServer) -> None:
     rule = {**TELL, "actions": [{"target": "ops", "group_within": 0}]}
-    desk = office(store, slack, rule)
+    desk = office(quick_store, slack, rule)
     for _ in range(3):
         desk.event({}, fingerprint="f1")
     worked(desk)
     assert len(slack.calls) == 3
 
 
-def test_an_outage_of_hours_ends_in_two_messages(store: Store, slack: MessageServer) -> None:
-    desk = office(store, slack)
+def test_an_outage_of_hours_ends_in_two_messages(quick_store: Store, slack: MessageServer) -> None:
+    desk = office(quick_store, slack)
     slack.reply = Answer(503)
     for _ in range(3):
         desk.event({}, fingerprint="f1")
@@ -148,9 +148,11 @@ def test_an_outage_of_hours_ends_in_two_messages(store: Store, slack: MessageSer
     assert (len(slack.calls), desk.open_count) == (2, 0)
 
 
-def test_no_link_and_no_mention_reaches_the_channel(store: Store, slack: MessageServer) -> None:
+def test_no_link_and_no_mention_reaches_the_channel(
+    quick_store: Store, slack: MessageServer
+) -> None:
     rule = {**TELL, "actions": [{"target": "ops", "text": "@here {text} https://ops.example"}]}
-    desk = office(store, slack, rule)
+    desk = office(quick_store, slack, rule)
     desk.event({}, title="<!channel> hi", text="See http://evil.example and call @anna")
     worked(desk)
     assert slack.calls[0].json["text"] == (
@@ -158,26 +160,26 @@ def test_no_link_and_no_mention_reaches_the_channel(store: Store, slack: Message
     )
 
 
-def test_a_suggestion_asks_people_to_look(store: Store, slack: MessageServer) -> None:
+def test_a_suggestion_asks_people_to_look(quick_store: Store, slack: MessageServer) -> None:
     from enrich.actions.settings import GitHubTarget
 
     tickets = GitHubTarget(adapter="github", repositories=["acme/app"], token="t")
-    ops = office(store, slack).targets["ops"].settings
+    ops = office(quick_store, slack).targets["ops"].settings
     rule = {"name": "tag", "mode": "act", "review": "ops", "actions": [{"target": "tickets"}]}
-    desk = Office(store, [rule], {"tickets": tickets, "ops": ops})
+    desk = Office(quick_store, [rule], {"tickets": tickets, "ops": ops})
     desk.event({}, confidence=0.4)
     worked(desk)
     assert (desk.outcomes(), texts(slack)) == (["suggested", "done"], ["Please look: It fails"])
 
 
-def once_only(store: Store, slack: MessageServer) -> Office:
-    return office(store, slack, delivery="at-most-once", timeout_seconds=0.3)
+def once_only(quick_store: Store, slack: MessageServer) -> Office:
+    return office(quick_store, slack, delivery="at-most-once", timeout_seconds=0.3)
 
 
 def test_at_most_once_does_not_repeat_what_may_have_arrived(
-    store: Store, slack: MessageServer
+    quick_store: Store, slack: MessageServer
 ) -> None:
-    desk = once_only(store, slack)
+    desk = once_only(quick_store, slack)
     slack.hang_after_next = True
     desk.event({})
     row = worked(desk).actions()[0]
@@ -185,9 +187,9 @@ def test_at_most_once_does_not_repeat_what_may_have_arrived(
 
 
 def test_at_most_once_repeats_what_was_certainly_refused(
-    store: Store, slack: MessageServer
+    quick_store: Store, slack: MessageServer
 ) -> None:
-    desk = once_only(store, slack)
+    desk = once_only(quick_store, slack)
     slack.plan(*[Answer(503)] * 3)
     desk.event({})
     worked(desk)
@@ -195,8 +197,10 @@ def test_at_most_once_repeats_what_was_certainly_refused(
     assert worked(desk).outcomes() == ["retry", "done"]
 
 
-def test_at_least_once_repeats_what_may_have_arrived(store: Store, slack: MessageServer) -> None:
-    desk = office(store, slack, timeout_seconds=0.3)
+def test_at_least_once_repeats_what_may_have_arrived(
+    quick_store: Store, slack: MessageServer
+) -> None:
+    desk = office(quick_store, slack, timeout_seconds=0.3)
     slack.hang_after_next = True
     desk.event({})
     assert (worked(desk).outcomes(), len(slack.calls)) == (["done"], 2)
@@ -211,18 +215,20 @@ def revised(desk: Office, event_id: int, at: datetime) -> None:
     desk.store.write_now(insert_all, ([enrichment], works))
 
 
-def test_a_second_revision_does_not_tell_again(store: Store, slack: MessageServer) -> None:
-    desk = office(store, slack)
+def test_a_second_revision_does_not_tell_again(quick_store: Store, slack: MessageServer) -> None:
+    desk = office(quick_store, slack)
     event_id = desk.event({})
     worked(desk)
     revised(desk, event_id, desk.clock.now)
     assert (worked(desk).outcomes(), len(slack.calls)) == (["done", "skipped"], 1)
 
 
-def test_enriching_an_old_event_again_wakes_nobody(store: Store, slack: MessageServer) -> None:
+def test_enriching_an_old_event_again_wakes_nobody(
+    quick_store: Store, slack: MessageServer
+) -> None:
     silent = {**TELL, "when": {"category": "bug"}}
-    event_id = office(store, slack, silent).event({})
-    desk = office(store, slack)
+    event_id = office(quick_store, slack, silent).event({})
+    desk = office(quick_store, slack)
     desk.clock.turn(86_401)
     revised(desk, event_id, desk.clock.now)
     assert (worked(desk).outcomes(), slack.calls) == (["skipped"], [])

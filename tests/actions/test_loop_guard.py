@@ -37,10 +37,12 @@ SYSTEMS: dict[str, tuple[Callable[[], TicketServer], str]] = {
 class Scene:
     """One ticket that we have tagged."""
 
-    def __init__(self, server: TicketServer, ticket: str, store: Store, **settings: Any) -> None:
+    def __init__(
+        self, server: TicketServer, ticket: str, quick_store: Store, **settings: Any
+    ) -> None:
         self.server, self.ticket = server, ticket
         server.add_ticket(ticket, "vip")
-        self.office = Office(store, [RULE], {"desk": server.settings(**settings)})
+        self.office = Office(quick_store, [RULE], {"desk": server.settings(**settings)})
         self.first = self.office.event(server.payload(ticket), preset=server.preset)
         asyncio.run(self.work())
 
@@ -59,25 +61,25 @@ class Scene:
 
 
 @pytest.fixture(params=sorted(SYSTEMS))
-def scene(request: pytest.FixtureRequest, store: Store, local_host: LocalHost) -> Scene:
+def scene(request: pytest.FixtureRequest, quick_store: Store, local_host: LocalHost) -> Scene:
     make, ticket = SYSTEMS[request.param]
     server = make()
     local_host.add(server)
-    return Scene(server, ticket, store)
+    return Scene(server, ticket, quick_store)
 
 
 @pytest.fixture
-def github_scene(store: Store, local_host: LocalHost) -> Scene:
+def github_scene(quick_store: Store, local_host: LocalHost) -> Scene:
     server = GitHubServer()
     local_host.add(server)
-    return Scene(server, "42", store)
+    return Scene(server, "42", quick_store)
 
 
 @pytest.fixture
-def trigger_scene(store: Store, local_host: LocalHost) -> Scene:
+def trigger_scene(quick_store: Store, local_host: LocalHost) -> Scene:
     server = ZendeskServer("trigger")
     local_host.add(server)
-    return Scene(server, "4711", store)
+    return Scene(server, "4711", quick_store)
 
 
 def test_our_own_write_is_recognised(scene: Scene) -> None:
@@ -99,7 +101,7 @@ def test_an_echo_makes_no_label(scene: Scene) -> None:
     assert scene.labels() == []
 
 
-def test_the_tickets_opening_is_no_echo(scene: Scene, store: Store) -> None:
+def test_the_tickets_opening_is_no_echo(scene: Scene) -> None:
     scene.server.add_ticket("9" if scene.ticket.isdecimal() else "APP-9")
     other = scene.server.payload("9" if scene.ticket.isdecimal() else "APP-9")
     assert scene.hear(other) is None
@@ -187,30 +189,30 @@ def test_a_stranger_who_writes_our_marker_is_no_echo(github_scene: Scene) -> Non
 
 
 def test_without_accounts_an_echo_is_known_by_what_was_written(
-    store: Store, local_host: LocalHost
+    quick_store: Store, local_host: LocalHost
 ) -> None:
     server = GitHubServer()
     local_host.add(server)
-    assert isinstance(Scene(server, "42", store, accounts=[]).hear(), OwnEcho)
+    assert isinstance(Scene(server, "42", quick_store, accounts=[]).hear(), OwnEcho)
 
 
 def test_without_accounts_a_persons_removal_is_still_a_label(
-    store: Store, local_host: LocalHost
+    quick_store: Store, local_host: LocalHost
 ) -> None:
     server = GitHubServer()
     local_host.add(server)
-    scene = Scene(server, "42", store, accounts=[])
+    scene = Scene(server, "42", quick_store, accounts=[])
     server.change("42", remove=[OURS])
     assert isinstance(scene.hear(), PersonChange)
 
 
 def test_the_echo_is_recognised_although_the_process_died_in_the_call(
-    store: Store, local_host: LocalHost
+    quick_store: Store, local_host: LocalHost
 ) -> None:
     server = GitHubServer()
     local_host.add(server)
     server.add_ticket("42")
-    office = Office(store, [RULE], {"desk": server.settings(timeout_seconds=0.3)})
+    office = Office(quick_store, [RULE], {"desk": server.settings(timeout_seconds=0.3)})
     office.event(server.payload("42"))
     server.hang_after_next = True
 
@@ -226,12 +228,14 @@ def test_the_echo_is_recognised_although_the_process_died_in_the_call(
     assert isinstance(office.recognise(event), OwnEcho)
 
 
-def many_tickets(count: int, store: Store, local_host: LocalHost) -> tuple[GitHubServer, Office]:
+def many_tickets(
+    count: int, quick_store: Store, local_host: LocalHost
+) -> tuple[GitHubServer, Office]:
     """Every webhook that the tickets send goes through the guard, then to enrichment and action,
     until the system is silent or has gone ten rounds."""
     server = GitHubServer()
     local_host.add(server)
-    office = Office(store, [RULE], {"desk": server.settings()}, act={"concurrency": 32})
+    office = Office(quick_store, [RULE], {"desk": server.settings()}, act={"concurrency": 32})
     for number in range(1, count + 1):
         server.add_ticket(str(number))
         server.webhooks.append(server.payload(str(number)))
@@ -252,8 +256,8 @@ def many_tickets(count: int, store: Store, local_host: LocalHost) -> tuple[GitHu
     return server, office
 
 
-def check_silence(count: int, store: Store, local_host: LocalHost) -> None:
-    server, office = many_tickets(count, store, local_host)
+def check_silence(count: int, quick_store: Store, local_host: LocalHost) -> None:
+    server, office = many_tickets(count, quick_store, local_host)
     outcomes = office.outcomes()
     seen = {
         "tickets tagged": sum(OURS in tags for tags in server.tags.values()),

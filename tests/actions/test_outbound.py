@@ -351,3 +351,10 @@ def test_every_error_of_the_http_library_is_translated() -> None:
 )
 def test_retry_after_is_read_in_both_forms(value: str, seconds: float | None) -> None:
     assert retry_after_seconds({"retry-after": value}, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"), [("30", 30.0), (str(int(NOW.timestamp()) + 45), 45.0), ("soon", None)]
+)
+def test_a_reset_stands_in_for_retry_after(value: str, seconds: float | None) -> None:
+    assert retry_after_seconds({"ratelimit-reset": value}, NOW) == seconds

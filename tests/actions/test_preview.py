@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from enrich.actions import commands
 from enrich.actions.settings import GitHubTarget, RuleSettings, SlackTarget
 from service.store import Store
-from tests.actions.desk import Office
+from tests.actions.desk import Office, quick_url
 
 TARGETS = {
     "tickets": GitHubTarget(adapter="github", repositories=["acme/app"], token="env:NOWHERE"),
@@ -65,6 +65,12 @@ class Settings:
         self.store_url = url
         self.rules = [RuleSettings.model_validate(rule) for rule in rules]
         self.targets = TARGETS
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """A store on SQLite alone."""
+    return quick_url(tmp_path)
 
 
 @pytest.fixture

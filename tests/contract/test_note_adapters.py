@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from enrich.actions.adapters.contract import Guarantee, NoteAdapter, Ticket
 from enrich.actions.errors import ActionError, DoubtError, NotOursError, TransientError
 from enrich.actions.loop_guard import OwnEcho
 from enrich.actions.targets import World, open_target
-from service.store import Store
-from tests.actions.desk import Office
+from service.store import Store, open_store
+from tests.actions.desk import Office, quick_url
 from tests.servers.asgi import Answer, LocalHost
 from tests.servers.note_servers import NoteServer, PagerDutyServer, SentryServer
 
@@ -57,6 +58,14 @@ def local_host() -> Iterator[LocalHost]:
     host = LocalHost()
     yield host
     host.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """On SQLite alone: what is shown here depends on no database."""
+    made = open_store(quick_url(tmp_path))
+    yield made
+    made.close()
 
 
 @pytest.fixture(params=sorted(PROVIDERS))

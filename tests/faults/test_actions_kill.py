@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from enrich.actions.settings import PagerDutyEventsTarget, SlackTarget
-from service.store import Store
-from tests.actions.desk import Office
+from service.store import Store, open_store
+from tests.actions.desk import Office, quick_url
 from tests.servers.asgi import LOOPBACK, Answer, Call, LocalHost
 from tests.servers.github_server import GitHubServer
 from tests.servers.message_server import MessageServer
@@ -85,6 +85,18 @@ def local_host() -> Iterator[LocalHost]:
     host.close()
 
 
+@pytest.fixture
+def quick_store_url(tmp_path: Path) -> str:
+    return quick_url(tmp_path)
+
+
+@pytest.fixture
+def quick_store(quick_store_url: str) -> Iterator[Store]:
+    store = open_store(quick_store_url)
+    yield store
+    store.close()
+
+
 def die_and_recover(
     store: Store,
     store_url: str,
@@ -123,14 +135,16 @@ def test_a_tag_is_put_once(store: Store, store_url: str, local_host: LocalHost) 
     assert (server.count("POST"), len(server.webhooks), desk.outcomes()) == (1, 1, ["unchanged"])
 
 
-def test_a_note_is_written_once(store: Store, store_url: str, local_host: LocalHost) -> None:
+def test_a_note_is_written_once(
+    quick_store: Store, quick_store_url: str, local_host: LocalHost
+) -> None:
     server = PagerDutyServer()
     local_host.add(server)
     server.notes["PGR0VU2"] = []
     rules = [{"name": "note", "mode": "act", "actions": [{"target": "pager"}]}]
     desk = die_and_recover(
-        store,
-        store_url,
+        quick_store,
+        quick_store_url,
         server,
         rules,
         {"pager": server.settings()},
@@ -144,18 +158,18 @@ TELL = [{"name": "tell", "actions": [{"target": "ops", "group_within": 0}]}]
 
 
 def test_at_least_once_tells_twice_rather_than_never(
-    store: Store, store_url: str, local_host: LocalHost
+    quick_store: Store, quick_store_url: str, local_host: LocalHost
 ) -> None:
     server, targets = slack(local_host, "at-least-once")
-    desk = die_and_recover(store, store_url, server, TELL, targets, payload={})
+    desk = die_and_recover(quick_store, quick_store_url, server, TELL, targets, payload={})
     assert (len(server.calls), desk.outcomes()) == (2, ["done"])
 
 
 def test_at_most_once_tells_never_rather_than_twice(
-    store: Store, store_url: str, local_host: LocalHost
+    quick_store: Store, quick_store_url: str, local_host: LocalHost
 ) -> None:
     server, targets = slack(local_host, "at-most-once")
-    desk = die_and_recover(store, store_url, server, TELL, targets, payload={})
+    desk = die_and_recover(quick_store, quick_store_url, server, TELL, targets, payload={})
     row = desk.actions()[0]
     assert (len(server.calls), row.outcome, row.error_kind) == (1, "dead", "in_doubt")
 
@@ -168,11 +182,11 @@ def slack(local_host: LocalHost, delivery: str) -> tuple[MessageServer, dict[str
 
 
 def test_a_key_makes_two_calls_one_incident(
-    store: Store, store_url: str, local_host: LocalHost
+    quick_store: Store, quick_store_url: str, local_host: LocalHost
 ) -> None:
     server = MessageServer()
     given = {"adapter": "pagerduty-events", "url": local_host.add(server), "routing_key": "k"}
     target = PagerDutyEventsTarget.model_validate(given | {"allow_addresses": LOOPBACK})
-    die_and_recover(store, store_url, server, TELL, {"ops": target}, payload={})
+    die_and_recover(quick_store, quick_store_url, server, TELL, {"ops": target}, payload={})
     keys = {call.json["dedup_key"] for call in server.calls}
     assert (len(server.calls), len(keys)) == (2, 1)

@@ -1,0 +1,110 @@
+"""What depends on the database: fingerprints, groups, leases, dead letters, tags of ours."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from enrich.actions.settings import SlackTarget
+from service.store import Store
+from tests.actions.desk import Office
+from tests.servers.asgi import LOOPBACK, Answer, LocalHost
+from tests.servers.github_server import GitHubServer
+from tests.servers.message_server import MessageServer
+
+TAG = {"name": "tag", "mode": "act", "actions": [{"target": "tickets", "tags": ["{category}"]}]}
+TELL = {"name": "tell", "actions": [{"target": "ops", "title": "{category}"}]}
+
+
+class Scene:
+    """A store, a ticket system and a channel."""
+
+    def __init__(self, store: Store, local_host: LocalHost) -> None:
+        self.store, self.github, self.slack = store, GitHubServer(), MessageServer()
+        local_host.add(self.github)
+        local_host.add(self.slack)
+        self.github.add_ticket("42", "vip")
+
+    def open(self, *rules: Any, **more: Any) -> Office:
+        given = {"adapter": "slack", "url": self.slack.url, "allow_addresses": LOOPBACK}
+        slack = SlackTarget.model_validate(given | {"calls_per_second": 1000} | more)
+        targets = {"tickets": self.github.settings(), "ops": slack}
+        return Office(self.store, rules, targets)
+
+
+@pytest.fixture
+def scene(store: Store, local_host: LocalHost) -> Scene:
+    return Scene(store, local_host)
+
+
+def worked(desk: Office) -> Office:
+    async def work() -> None:
+        await desk.work(rounds=200)
+        await desk.worker.close()
+
+    asyncio.run(work())
+    return desk
+
+
+def test_our_stale_tag_is_replaced(scene: Scene) -> None:
+    desk = scene.open(TAG)
+    for category in ("billing", "bug"):
+        desk.event(scene.github.payload("42"), category=category)
+        worked(desk)
+    assert scene.github.tags["42"] == {"vip", "hooksift:bug"}
+
+
+def test_what_dies_is_a_dead_letter(scene: Scene) -> None:
+    desk = scene.open(TAG)
+    desk.event(scene.github.payload("43"))
+    dead = worked(desk).all("SELECT name, reason FROM dead_letters")
+    assert [tuple(row) for row in dead] == [("tag/1", "not_found: 127.0.0.1 answered 404")]
+
+
+def test_a_lost_lease_records_nothing(scene: Scene) -> None:
+    desk = scene.open(TAG)
+    desk.event(scene.github.payload("42"))
+    scene.github.before_write = lambda: scene.store.write_now(steal, None)
+    asyncio.run(desk.worker.step())
+    assert desk.actions() == []
+
+
+def steal(connection: Any, tx: int, payloads: Any) -> list[None]:
+    connection.exec_driver_sql("UPDATE work_items SET lease = 1")
+    return [None] * len(payloads)
+
+
+def test_only_the_first_of_a_fingerprint_is_the_first(scene: Scene) -> None:
+    desk = scene.open({**TAG, "when": {"first": True}})
+    for source in ("tickets", "tickets", "others"):
+        desk.event(scene.github.payload("42"), fingerprint="f1", source=source)
+    assert sorted(worked(desk).outcomes()) == ["done", "skipped", "unchanged"]
+
+
+def test_a_rate_counts_what_came_within_its_time(scene: Scene) -> None:
+    desk = scene.open({**TAG, "when": {"rate": {"count": 3, "within": "10m"}}})
+    for _ in range(3):
+        desk.event(scene.github.payload("42"), fingerprint="f1")
+    assert sorted(worked(desk).outcomes()) == ["done", "skipped", "skipped"]
+
+
+def test_a_storm_is_two_messages(scene: Scene) -> None:
+    desk = scene.open(TELL)
+    for _ in range(50):
+        desk.event({}, fingerprint="f1")
+    worked(desk)
+    desk.clock.turn(301)
+    worked(desk)
+    assert [call.json["text"].splitlines()[0] for call in scene.slack.calls] == [
+        "billing",
+        "49 more like this: billing",
+    ]
+
+
+def test_at_most_once_repeats_what_was_certainly_refused(scene: Scene) -> None:
+    desk = scene.open(TELL, delivery="at-most-once")
+    scene.slack.plan(*[Answer(503)] * 3)
+    desk.event({})
+    worked(desk)
+    desk.clock.turn(61)
+    assert worked(desk).outcomes() == ["retry", "done"]
