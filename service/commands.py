@@ -8,11 +8,13 @@ import typer
 from service.assembly import ServiceSettings
 from service.cli import (
     checking,
+    keeping,
     looking,
     presets,
     receiving,
     replaying,
     sending,
+    settings,
     verifying,
 )
 
@@ -24,11 +26,13 @@ def register(
     app: typer.Typer,
     load_settings: Callable[[], ServiceSettings],
     checks: Sequence["Check"] = (),
+    erasers: Sequence[keeping.Eraser] = (),
 ) -> None:
     """Add every command of this package; `load_settings` is called when one runs.
 
-    `checks` are what other packages add to `hooksift check`.
+    `checks` are what other packages add to `hooksift check`, `erasers` to `hooksift erase`.
     """
     checking.register(app, load_settings, checks)
-    for module in (receiving, sending, verifying, presets, looking, replaying):
+    keeping.register(app, load_settings, erasers)
+    for module in (receiving, sending, verifying, presets, looking, replaying, settings):
         module.register(app, load_settings)

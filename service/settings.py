@@ -56,6 +56,26 @@ class ReceiveSettings(Section):
     )
 
 
+class RetentionSettings(Section):
+    """`[retention]`: how long the store keeps what. The history keeps its own time."""
+
+    keep_bodies_days: float = Field(
+        default=90, ge=1, description="raw bodies of deliveries; later only their rows are kept"
+    )
+    keep_rows_days: float = Field(
+        default=365, ge=1, description="deliveries, events and all that was made of them"
+    )
+    keep_refusals: int = Field(
+        default=500_000, ge=1_000, description="rows of refusals kept at most, whatever their age"
+    )
+    interval_minutes: float = Field(
+        default=10, gt=0, description="how often what is over its time is looked for"
+    )
+    batch_rows: int = Field(
+        default=500, ge=1, le=10_000, description="rows deleted in one transaction"
+    )
+
+
 class SourceSettings(Section):
     """`[sources.NAME]`: one endpoint, /v1/webhooks/NAME."""
 
@@ -89,6 +109,8 @@ class SourceSettings(Section):
     quarantine: int = Field(
         default=0, ge=0, le=10_000, description="refused deliveries whose bytes are kept"
     )
+    keep_bodies_days: float | None = Field(default=None, ge=1, description="instead of retention's")
+    keep_rows_days: float | None = Field(default=None, ge=1, description="instead of retention's")
     schemas: dict[str, str] = Field(
         default={}, description="JSON Schema file for each schema version; '*' for any"
     )

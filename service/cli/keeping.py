@@ -1,0 +1,134 @@
+"""`hooksift backup`, `restore` and `erase`: what becomes of the store's content."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.assembly import ServiceSettings
+from service.cli.looking import opened
+
+if TYPE_CHECKING:
+    from service.store import Store
+
+Eraser = Callable[[Any, Sequence[str]], Mapping[str, int]]
+"""Removes a person from what another package keeps: (settings, words) -> rows removed of what."""
+
+
+def register(
+    app: typer.Typer,
+    load_settings: Callable[[], ServiceSettings],
+    erasers: Sequence[Eraser] = (),
+) -> None:
+    """Add `backup`, `restore` and `erase`."""
+
+    @app.command()
+    def backup(
+        file: Annotated[Path, typer.Argument(help="A new file")],
+    ) -> None:
+        """Copy the store into FILE while the service runs; nobody waits for it.
+
+        FILE holds everything the store does, so keep it as safe. Secrets of the config and the
+        history are not in it: copy the config, and the history's folder, by other means.
+        """
+        from service.backup import back_up
+
+        size = back_up(load_settings().store_url, file)
+        typer.echo(f"copied the store into {file} ({size / 1e6:,.1f} MB)")
+
+    @app.command()
+    def restore(
+        file: Annotated[Path, typer.Argument(help="A file that `hooksift backup` wrote")],
+    ) -> None:
+        """Put a copy back as the store. Stop the service first.
+
+        The store that is there is kept beside it, under its name with .before-restore. What was
+        erased from it since is left out of the copy too.
+        """
+        from service.assembly import make_data_folder
+        from service.backup import restore as put_back
+
+        settings = load_settings()
+        make_data_folder(settings.data)
+        left_out = put_back(file, settings.store_url)
+        typer.echo(f"the store is that of {file}; {left_out} erased deliveries were left out")
+
+    @app.command()
+    def erase(
+        subject: Annotated[
+            list[str],
+            typer.Option(
+                help="What the person is known by: an e-mail address, a name, a number; repeatable"
+            ),
+        ],
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go")] = False,
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
+        rewrite: Annotated[
+            bool,
+            typer.Option(help="Rewrite the store's files too; nobody can write meanwhile"),
+        ] = False,
+    ) -> None:
+        """Remove a person from the store and the history, for good.
+
+        Every event in whose text, body or results one of the words stands goes whole, whatever
+        its upper and lower case; what is sent again is acknowledged and not stored. Ends with a
+        scan that proves it, and with what could not be reached.
+        """
+        erase_person(load_settings(), subject, erasers, dry_run=dry_run, yes=yes, rewrite=rewrite)
+
+
+def erase_person(
+    settings: ServiceSettings,
+    subject: Sequence[str],
+    erasers: Sequence[Eraser],
+    *,
+    dry_run: bool,
+    yes: bool,
+    rewrite: bool,
+) -> None:
+    """Plan, ask, erase, prove. Exit code 1 when something still holds a word."""
+    from service.erasure import erase, plan_erasure, unreached, wanted_words
+
+    wanted = wanted_words(subject)
+    with opened(settings) as store:
+        with store.read() as connection:
+            plan = plan_erasure(connection, wanted)
+        print_counts("found", plan.counts())
+        if dry_run:
+            return
+        if not yes:
+            typer.confirm("remove all of it, and from the history? it cannot be undone", abort=True)
+        print_counts("removed from the store", erase(store, subject, datetime.now(UTC)))
+        for eraser in erasers:
+            print_counts("removed from the history", eraser(settings, subject))
+        clean = prove(store, subject, wanted, rewrite=rewrite)
+        typer.echo("not reached:")
+        for place in unreached(store.dialect):
+            typer.echo(f"  {place}")
+    if not clean:
+        raise typer.Exit(1)
+
+
+def prove(store: "Store", subject: Sequence[str], wanted: Sequence[str], *, rewrite: bool) -> bool:
+    """Look through all tables, and files where the store is one, for what must not be there."""
+    from service.erasure import plan_erasure, shred
+
+    files = shred(store, subject, rewrite=rewrite)
+    with store.read() as connection:
+        left = plan_erasure(connection, wanted)
+    for name in files:
+        typer.echo(f"still in the free space of {name}: run erase again with --rewrite")
+    if left.empty and not files:
+        where = "tables and files" if store.dialect == "sqlite" else "tables"
+        typer.echo(f"looked through all {where} of the store: nothing is left")
+    elif not left.empty:
+        print_counts("still there", left.counts())
+    return left.empty and not files
+
+
+def print_counts(what: str, counts: Mapping[str, int]) -> None:
+    """`found: 3 events, 2 deliveries`."""
+    listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+    typer.echo(f"{what}: {listed or 'nothing'}")
