@@ -7,7 +7,6 @@ stage only when a command needs it.
 import asyncio
 import sys
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -53,7 +52,9 @@ class Settings(BaseSettings):
     )
     receive: ReceiveSettings = ReceiveSettings()
     sources: dict[str, SourceSettings] = {}
-    presets: dict[str, dict[str, Any]] = {}
+    presets: dict[str, dict[str, Any]] = Field(
+        default={}, description="presets of your own, each in the form of service/presets/*.toml"
+    )
     enrich: EnrichSettings = EnrichSettings()
     taxonomies: dict[str, TaxonomySettings] = {}
     rules: list[RuleSettings] = []
@@ -276,17 +277,13 @@ def register_commands() -> None:
     """Let every package add its commands."""
     import analytics.commands
     import enrich.actions.commands
+    import enrich.checking
     import enrich.commands
     import service.commands
 
-    register: list[Callable[[typer.Typer, Callable[[], Settings]], None]] = [
-        service.commands.register,
-        enrich.commands.register,
-        enrich.actions.commands.register,
-        analytics.commands.register,
-    ]
-    for each in register:
-        each(app, configured)
+    service.commands.register(app, configured, checks=[enrich.checking.problems])
+    for package in (enrich.commands, enrich.actions.commands, analytics.commands):
+        package.register(app, configured)
 
 
 def main() -> None:

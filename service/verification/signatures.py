@@ -45,7 +45,7 @@ class SignatureVerifier:
 
     def __init__(self, preset: Preset, secrets: Sequence[str], tolerance_seconds: float) -> None:
         if not secrets:
-            raise SecretError('a secret is needed; set secrets = ["env:NAME"]')
+            raise SecretError('a secret is needed; set secret = "env:NAME"')
         record = preset.verify
         self._find = compile_find(record.source)
         self._read = compile_read(record.format, record.split, record.alg)

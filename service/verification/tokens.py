@@ -171,7 +171,7 @@ def compile_keys(record: JwtVerification, secrets: Sequence[str], known: KnownKe
     if known.jwk is not None and kind != "secret":
         return _given_key(known.jwk)
     if not secrets or not all(secrets):
-        raise SecretError('a secret is needed; set secrets = ["env:NAME"]')
+        raise SecretError('a secret is needed; set secret = "env:NAME"')
     if kind == "secret":
         keys = [secret.encode() for secret in secrets]
         return lambda _: keys

@@ -7,6 +7,7 @@ import pytest
 import typer
 
 import hooksift
+from service.settings_table import markdown
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -46,6 +47,11 @@ def test_the_configuration_that_the_readme_shows_is_valid(tmp_path: Path) -> Non
     path = tmp_path / "hooksift.toml"
     path.write_text(written)
     assert set(hooksift.load_settings(path).sources) == {"github-issues"}
+
+
+def test_the_settings_that_the_readme_lists_are_those_of_the_program() -> None:
+    """Mend it with `hooksift settings --markdown`."""
+    assert block("settings").strip() == markdown(hooksift.Settings).strip()
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

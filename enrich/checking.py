@@ -1,0 +1,61 @@
+"""What `hooksift check` finds wrong in the sections that `enrich` reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from enrich.actions.rule_book import RuleBook
+from enrich.actions.settings import RuleSettings, TargetSettings
+from enrich.actions.targets import open_targets, secret_references
+from enrich.composition import make_plan
+from enrich.settings import EnrichSettings, TaxonomySettings
+from enrich.showing import taxonomy_names
+from service.assembly import ServiceSettings
+from service.checking import Problem
+from service.errors import HooksiftError
+from service.secrets import is_literal
+
+
+class EnrichSections(ServiceSettings, Protocol):
+    """The sections that are checked here."""
+
+    @property
+    def enrich(self) -> EnrichSettings: ...
+    @property
+    def taxonomies(self) -> Mapping[str, TaxonomySettings]: ...
+    @property
+    def rules(self) -> Sequence[RuleSettings]: ...
+    @property
+    def targets(self) -> Mapping[str, TargetSettings]: ...
+
+
+def problems(settings: EnrichSections) -> Iterator[Problem]:
+    """Models, taxonomies, rules and targets that cannot work; literal secrets. Calls nobody."""
+    try:
+        make_plan(settings.enrich, settings.taxonomies, taxonomy_names(settings))
+    except HooksiftError as error:
+        yield Problem("error", "enrich", str(error), "correct the enrich or taxonomies section")
+    try:
+        RuleBook(list(settings.rules), settings.targets)
+    except HooksiftError as error:
+        yield Problem("error", "rules", str(error), "correct the rule")
+    for name, target in settings.targets.items():
+        try:
+            open_targets({name: target})
+        except HooksiftError as error:
+            what = str(error).removeprefix(f"targets.{name}: ")
+            yield Problem("error", f"targets.{name}", what, "correct the target")
+        for field, reference in secret_references(target):
+            if is_literal(reference):
+                yield _literal(f"targets.{name}.{field}")
+    for name, model in settings.enrich.models.items():
+        if model.api_key not in ("", "none") and is_literal(model.api_key):
+            yield _literal(f"enrich.models.{name}.api_key")
+
+
+def _literal(where: str) -> Problem:
+    return Problem(
+        "warning",
+        where,
+        "the secret itself stands in the config",
+        'write it to an environment variable and say "env:NAME", or "file:PATH"',
+    )
