@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +19,7 @@ from service.store.faults import DATABASE_ERRORS, first_line, is_away
 from service.store.wake import LocalWake, PostgresWake
 from service.store.writer import Handler, Job, Writer
 
+TAKE_NODE = "UPDATE store_facts SET number = number + 1 WHERE name = 'node' RETURNING number"
 DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgres}
 
 
@@ -70,21 +71,28 @@ class Store:
         self._words: Any = DIALECTS[self.dialect]
         self._wake = PostgresWake(engine.url) if self.dialect == "postgresql" else LocalWake()
         self._lock = threading.Lock()
+        self._ids: IdMaker | None = None
         self._closed = False
 
     @cached_property
     def _writer(self) -> Writer:
         with self._lock:
             engine = self.engine.execution_options(hooksift_writes=True)
-            return Writer(engine, self._words.begin, self._wake.announce)
-
-    @cached_property
-    def _ids(self) -> IdMaker:
-        return IdMaker(self.write_now(_take_node, None))
+            return Writer(engine, self._introduce, self._words.begin, self._wake.announce)
 
     def new_ids(self, count: int = 1) -> int:
-        """The first of `count` consecutive ids. The first call of a process asks for its node."""
+        """The first of `count` consecutive ids; may be called inside a handler too."""
+        if self._ids is None:
+            self.write_now(_nothing, None)  # the writer introduces itself before it writes
+        assert self._ids is not None
         return self._ids.take(count)
+
+    def _introduce(self, connection: Connection) -> None:
+        """Take this process's node, once; on the writer thread, before its first transaction."""
+        if self._ids is None:
+            with connection.begin():
+                node = connection.exec_driver_sql(TAKE_NODE).scalar_one()
+            self._ids = IdMaker(int(node))
 
     def write(self, handler: Handler, payload: Any) -> "asyncio.Future[Any]":
         """Run `handler` on the writer thread; the future holds this payload's result once on disk.
@@ -136,6 +144,5 @@ class Store:
             self.engine.dispose()
 
 
-def _take_node(connection: Connection, tx: int, payloads: Any) -> list[int]:
-    statement = "UPDATE store_facts SET number = number + 1 WHERE name = 'node' RETURNING number"
-    return [int(connection.exec_driver_sql(statement).scalar_one()) for _ in payloads]
+def _nothing(connection: Connection, tx: int, payloads: Sequence[None]) -> Sequence[None]:
+    return payloads

@@ -44,15 +44,21 @@ class Job:
 
 
 class Writer:
-    """The one thread that writes. `begin` numbers a transaction, `committed` hears of news."""
+    """The one thread that writes.
+
+    `introduce` sees each new connection first, `begin` numbers a transaction, `committed` hears
+    which kinds of work there are.
+    """
 
     def __init__(
         self,
         engine: Engine,
+        introduce: Callable[[Connection], None],
         begin: Callable[[Connection], int],
         committed: Callable[[set[str]], None],
     ) -> None:
         self._engine = engine
+        self._introduce = introduce
         self._begin = begin
         self._committed = committed
         self._jobs: deque[Job] = deque()
@@ -132,6 +138,7 @@ class Writer:
     def _connect(self) -> Connection:
         if self._connection is None:
             self._connection = self._engine.connect()
+            self._introduce(self._connection)
         self._connection.info.pop("woken", None)
         return self._connection
 
