@@ -31,6 +31,7 @@ from service.acks import AckTimes, store_acks
 from service.endpoint import Endpoint
 from service.errors import StoreUnavailable
 from service.metrics import Metrics, QueueCollector
+from service.quarantine import QuarantineBuffer, store_quarantine
 from service.receive import Receive, Receiver, Scope, Send
 from service.refusals import RefusalCounter, store_refusals
 from service.settings import ReceiveSettings
@@ -52,7 +53,8 @@ def create_app(
     """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
     refusals = RefusalCounter()
     acks = AckTimes()
-    receiver = Receiver(endpoints, settings, store, metrics, refusals, acks, now)
+    quarantine = QuarantineBuffer()
+    receiver = Receiver(endpoints, settings, store, metrics, refusals, acks, quarantine, now)
     metrics.registry.register(QueueCollector(store))
 
     @asgi("/v1/webhooks", is_mount=True, copy_scope=False)
@@ -61,12 +63,12 @@ def create_app(
 
     @asynccontextmanager
     async def flushing(_: Litestar) -> AsyncIterator[None]:
-        task = asyncio.create_task(flush_forever(refusals, acks, store))
+        task = asyncio.create_task(flush_forever(refusals, acks, quarantine, store))
         try:
             yield
         finally:
             task.cancel()
-            await flush(refusals, acks, store)
+            await flush(refusals, acks, quarantine, store)
 
     app = Litestar(
         route_handlers=[webhooks, healthz, readyz, prometheus],
@@ -134,22 +136,28 @@ def probe(store: Store) -> None:
         connection.exec_driver_sql("SELECT 1 FROM store_facts").first()
 
 
-async def flush_forever(refusals: RefusalCounter, acks: AckTimes, store: Store) -> None:
-    """Write what was counted each second."""
+async def flush_forever(
+    refusals: RefusalCounter, acks: AckTimes, quarantine: QuarantineBuffer, store: Store
+) -> None:
+    """Write what was counted and kept each second."""
     while True:
         await asyncio.sleep(FLUSH_SECONDS)
-        await flush(refusals, acks, store)
+        await flush(refusals, acks, quarantine, store)
 
 
-async def flush(refusals: RefusalCounter, acks: AckTimes, store: Store) -> None:
-    """Write counted refusals and ack times; refusals are kept for the next time if that fails."""
-    refused, times = refusals.drain(), acks.drain()
+async def flush(
+    refusals: RefusalCounter, acks: AckTimes, quarantine: QuarantineBuffer, store: Store
+) -> None:
+    """Write refusals, ack times and quarantine; refusals are counted again if that fails."""
+    refused, times, kept = refusals.drain(), acks.drain(), quarantine.drain()
     try:
         if refused:
             await store.write(store_refusals(store.new_ids), refused)
         if times:
             window_at = to_microseconds(datetime.now(UTC))
             await store.write(store_acks(store.new_ids, window_at), times)
+        if kept:
+            await store.write(store_quarantine(store.new_ids), kept)
     except StoreUnavailable as error:
         refusals.give_back(refused)
         log.warning("counts_not_stored", reason=str(error))

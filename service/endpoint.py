@@ -14,6 +14,7 @@ from service.limits import RateLimit
 from service.preset import Preset, PresetError, customised, with_authentication
 from service.reading import Reader, compile_reader
 from service.request import Payload, Request, Unparsable
+from service.schema import SchemaError, Schemas, compile_schemas
 from service.secrets import resolve
 from service.settings import ReceiveSettings, SourceSettings
 from service.tables import to_microseconds
@@ -39,6 +40,7 @@ class Endpoint:
     dedup_microseconds: int
     repeat_microseconds: int
     digest_key: bytes
+    schemas: Schemas | None = None
 
     def allows(self, address: str) -> bool:
         """Whether the allow-list, if there is one, holds this address."""
@@ -139,7 +141,8 @@ def compile_endpoint(
     try:
         preset = prepared(presets[settings.preset], settings)
         reader = compile_reader(preset, secrets, tolerance_seconds=settings.tolerance_seconds)
-    except PresetError as error:
+        schemas = compile_schemas(settings.schemas, settings.schema_version)
+    except (PresetError, SchemaError) as error:
         raise SettingsError(f"{where}: {error}") from error
     window = max(receive.dedup_days * 86_400, preset.retry_window_seconds)
     return Endpoint(
@@ -156,6 +159,7 @@ def compile_endpoint(
         dedup_microseconds=int(window * MICROSECONDS),
         repeat_microseconds=int(preset.repeat_window_seconds * MICROSECONDS),
         digest_key=digest_key,
+        schemas=schemas,
     )
 
 

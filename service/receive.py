@@ -21,8 +21,9 @@ from service.handshake import Reply
 from service.intake import Arrival, Receipt, store_arrivals
 from service.limits import RateLimit
 from service.metrics import Metrics
+from service.quarantine import QuarantineBuffer
 from service.refusals import UNKNOWN_SOURCE, RefusalCounter
-from service.request import KeyMissing, Refused, Request, Unparsable
+from service.request import IntakeError, KeyMissing, Refused, Request, Unfit, Unparsable
 from service.settings import ReceiveSettings
 from service.store import Store
 from service.verify import Verified
@@ -89,6 +90,7 @@ class Receiver:
         metrics: Metrics,
         refusals: RefusalCounter,
         acks: AckTimes,
+        quarantine: QuarantineBuffer,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._endpoints = endpoints
@@ -98,6 +100,7 @@ class Receiver:
         self._metrics = metrics
         self._refusals = refusals
         self._acks = acks
+        self._quarantine = quarantine
         self._now = now
         per_second = settings.unverified_per_minute / 60
         self._strangers = RateLimit(per_second, settings.unverified_per_minute)
@@ -115,7 +118,7 @@ class Receiver:
             if turned.reason in BEFORE_THE_BODY - {"body_timeout"} and is_small(scope):
                 await swallow(receive)
             answer = self._refuse(endpoint, turned, address)
-        except Unparsable as bad:
+        except (Unparsable, Unfit) as bad:
             answer = self._refuse(endpoint, Turned(400, bad.reason, bad.message), address)
         except StoreUnavailable as error:
             log.warning("not_stored", source=source, reason=str(error))
@@ -152,8 +155,13 @@ class Receiver:
             allow = ", ".join(sorted(endpoint.methods))
             message = f"{request.method[:20]}; this source takes {allow}"
             raise Turned(405, "method_not_allowed", message, allow=allow)
-        verified = await self._verify(endpoint, request)
-        return await self._take(endpoint, request, verified, address)
+        try:
+            verified = await self._verify(endpoint, request)
+            return await self._take(endpoint, request, verified, address)
+        except (Turned, IntakeError) as refused:
+            at = int(self._now() * 1_000_000)
+            self._quarantine.keep(endpoint, request, refused.reason, address, at)
+            raise
 
     def _check_sender(self, endpoint: Endpoint, request: Request, address: str) -> None:
         length = request.header("content-length")
@@ -226,6 +234,8 @@ class Receiver:
             wait = limit.wait_seconds("", time.monotonic())
             status = endpoint.preset.ack.overload_status
             raise Turned(status, "source_rate", "more deliveries than this source takes", wait)
+        if endpoint.schemas is not None:
+            endpoint.schemas.check(request, payload)
         received_at = int(self._now() * 1_000_000)
         arrival = endpoint.arrival(
             request, payload, verified, self._store.new_ids, received_at, address
@@ -338,6 +348,8 @@ def public_url(scope: Scope, endpoint: Endpoint) -> str:
     query = scope["query_string"]
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
     base = endpoint.public_url or raw.decode("latin-1")
+    if endpoint.public_url and endpoint.secret_in_path:
+        base += f"/{raw.decode('latin-1').rpartition('/')[2]}"
     return f"{base}?{query.decode('latin-1')}" if query else base
 
 
