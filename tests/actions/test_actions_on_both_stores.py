@@ -65,7 +65,12 @@ def test_a_lost_lease_records_nothing(scene: Scene) -> None:
     desk = scene.open(TAG)
     desk.event(scene.github.payload("42"))
     scene.github.before_write = lambda: scene.store.write_now(steal, None)
-    asyncio.run(desk.worker.step())
+
+    async def step() -> None:
+        await desk.worker.step()
+        await desk.worker.close()
+
+    asyncio.run(step())
     assert desk.actions() == []
 
 

@@ -222,6 +222,7 @@ def test_the_echo_is_recognised_although_the_process_died_in_the_call(
             await asyncio.wait([task], timeout=0.01)
         task.cancel()
         await asyncio.wait([task])
+        await office.worker.close()
 
     asyncio.run(work_and_die())
     event = office.bare_event(server.webhooks[0])
