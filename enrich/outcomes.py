@@ -265,8 +265,8 @@ class OutcomeMaker:
         first: Enricher = case.profile.chain.first
         if case.digest is None or case.print is None:
             return None
-        if answer.degraded or answer.verdict.suspicious or answer.provider != first.provider:
-            return None
+        if answer.verdict.suspicious or answer.provider != first.provider:
+            return None  # the second is also every degraded answer: the stub in a model's place
         lifetime = timedelta(seconds=self._plan.settings.reuse_lifetime_seconds)
         return ReuseNote(case.digest, case.print.fingerprint, to_microseconds(now + lifetime))
 
