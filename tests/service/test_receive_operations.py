@@ -1,0 +1,117 @@
+"""What whoever runs the receiver sees of it: health, metrics, logs, its description."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from servers.receiver import RunningReceiver, Source, receiving
+
+from service import logs
+from service.store import open_store
+
+TOKEN = "let-me-in"
+AFAR = {"X-Forwarded-For": "203.0.113.9"}
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiver]:
+    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('operations') / 's'}")
+    with receiving(store, {"a": Source("alertmanager")}, admin_token=TOKEN) as running:
+        yield running
+    store.close()
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Everything that is logged while the test runs."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers, root.level
+    logs.set_up("debug", stream)
+    yield stream
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_operators_on_this_machine_are_answered(here: RunningReceiver, path: str) -> None:
+    assert here.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_callers_behind_a_proxy_are_not(here: RunningReceiver, path: str) -> None:
+    assert here.client.get(path, headers=AFAR).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
+def test_callers_with_the_token_are_answered(here: RunningReceiver, path: str) -> None:
+    headers = {**AFAR, "Authorization": f"Bearer {TOKEN}"}
+    assert here.client.get(path, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("token", ["", "Bearer let-me-i", "Basic bGV0", "Bearer \xff"])
+def test_callers_with_a_wrong_token_are_not(here: RunningReceiver, token: str) -> None:
+    headers = {**AFAR, "Authorization": token.encode("latin-1")}
+    assert here.client.get("/metrics", headers=headers).status_code == 401
+
+
+def test_health_is_told_to_everybody(here: RunningReceiver) -> None:
+    assert here.client.get("/healthz", headers=AFAR).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hooksift_deliveries_received_total",
+        "hooksift_deliveries_refused_total",
+        "hooksift_ack_seconds_bucket",
+        "hooksift_queue_depth",
+        "hooksift_queue_oldest_age_seconds",
+    ],
+)
+def test_the_metrics_hold_what_the_receiver_did(here: RunningReceiver, name: str) -> None:
+    here.send("a")
+    here.client.post("/v1/webhooks/a")
+    assert f"{name}{{" in here.client.get("/metrics").text
+
+
+def test_a_store_that_is_closed_is_not_ready(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 's'}")
+    with receiving(store, {}) as here:
+        for part in tmp_path.iterdir():
+            part.unlink()
+        store.engine.dispose()
+        answer = here.client.get("/readyz")
+    store.close()
+    assert answer.status_code == 503
+
+
+def test_the_description_holds_the_receive_operation(here: RunningReceiver) -> None:
+    paths = here.client.get("/schema/openapi.json").json()["paths"]
+    operation = paths["/v1/webhooks/{source}"]["post"]
+    assert {"202", "200", "401", "413", "503"} <= operation["responses"].keys()
+
+
+def test_a_delivery_is_one_line_of_json(here: RunningReceiver, logged: io.StringIO) -> None:
+    told = here.send("a", here.sources["a"].delivery({"alerts": [{"fingerprint": "f1"}]})).json()
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    (line,) = [line for line in lines if line["event"] == "accepted"]
+    assert (line["source"], str(line["id"]), line["events"]) == ("a", told["id"], 1)
+    assert line["level"] == "info"
+    assert line["timestamp"].endswith("Z")
+
+
+def test_logs_hold_no_secret_header_or_body(here: RunningReceiver, logged: io.StringIO) -> None:
+    made = here.sources["a"].delivery(
+        {"alerts": [{"fingerprint": "f2"}], "x": "the-body-text"},
+        headers={"X-Odd": "the-header-text"},
+    )
+    here.send("a", made)
+    here.send("a", made._replace(body=b"the-body-text"))
+    here.send("a", made._replace(headers=[("Authorization", "Basic the-header-text")]))
+    text = logged.getvalue()
+    secret = here.sources["a"].keys.receiver
+    assert [s for s in (secret, "the-body-text", "the-header-text") if s in text] == []
