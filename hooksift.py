@@ -7,6 +7,7 @@ stage only when a command needs it.
 import asyncio
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +24,7 @@ from analytics.settings import HistorySettings
 from enrich.actions.settings import ActSettings, RuleSettings, TargetSettings
 from enrich.settings import EnrichSettings, TaxonomySettings
 from service.errors import HooksiftError, SettingsError
-from service.settings import ReceiveSettings, SourceSettings
+from service.settings import ReceiveSettings, RetentionSettings, SourceSettings
 
 if TYPE_CHECKING:
     from analytics.landing import Landed
@@ -51,6 +52,7 @@ class Settings(BaseSettings):
         default="info", pattern="^(debug|info|warning|error)$", description="least level logged"
     )
     receive: ReceiveSettings = ReceiveSettings()
+    retention: RetentionSettings = RetentionSettings()
     sources: dict[str, SourceSettings] = {}
     presets: dict[str, dict[str, Any]] = Field(
         default={}, description="presets of your own, each in the form of service/presets/*.toml"
@@ -147,6 +149,7 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
     from service.assembly import build_app, open_configured_store
     from service.logs import set_up
     from service.metrics import Metrics
+    from service.retention import run_retention
     from service.serving import serve_http, stop_on_signals
 
     set_up(settings.log_level)
@@ -160,6 +163,9 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
             if land and settings.history.enabled:
                 stages.create_task(run_lander(settings, store, metrics, landing))
             workers = stages.create_task(run_workers(settings, store, metrics, working))
+            stages.create_task(
+                run_retention(store, settings.retention, settings.sources, receiving)
+            )
             if receive:
                 application = build_app(settings, store, metrics)
                 await serve_http(application, settings.receive, receiving, announce)
@@ -273,6 +279,20 @@ def demo(
     run_demo(data, events, Console())
 
 
+def erase_from_history(settings: Settings, words: Sequence[str]) -> dict[str, int]:
+    """Remove a person from the history; nothing where there is none."""
+    from analytics.commands import spoken
+    from analytics.erase import erase_person
+    from analytics.errors import HistoryMissing
+    from analytics.place import place_of
+
+    with spoken():
+        try:
+            return erase_person(place_of(settings.history, settings.data), words)
+        except HistoryMissing:
+            return {}
+
+
 def register_commands() -> None:
     """Let every package add its commands."""
     import analytics.commands
@@ -281,7 +301,9 @@ def register_commands() -> None:
     import enrich.commands
     import service.commands
 
-    service.commands.register(app, configured, checks=[enrich.checking.problems])
+    service.commands.register(
+        app, configured, checks=[enrich.checking.problems], erasers=[erase_from_history]
+    )
     for package in (enrich.commands, enrich.actions.commands, analytics.commands):
         package.register(app, configured)
 

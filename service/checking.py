@@ -100,6 +100,13 @@ def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -
     if not any(problem.severity == "error" for problem in unresolved):
         yield from check_compiles(settings, name, source, preset)
     yield from check_protection(settings, where, source, preset)
+    if source.schemas and source.schema_failure == "quarantine" and not source.quarantine:
+        yield Problem(
+            "error",
+            f"{where}.schema_failure",
+            "what breaks the schema goes to quarantine, which holds nothing",
+            "set quarantine to how many deliveries it may hold, e.g. 1000",
+        )
 
 
 def nearest(settings: ServiceSettings, source: SourceSettings) -> str:

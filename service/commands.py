@@ -13,6 +13,7 @@ from service.cli import (
     presets,
     receiving,
     replaying,
+    reverifying,
     sending,
     settings,
     verifying,
@@ -34,5 +35,14 @@ def register(
     """
     checking.register(app, load_settings, checks)
     keeping.register(app, load_settings, erasers)
-    for module in (receiving, sending, verifying, presets, looking, replaying, settings):
+    for module in (
+        receiving,
+        sending,
+        verifying,
+        presets,
+        looking,
+        replaying,
+        reverifying,
+        settings,
+    ):
         module.register(app, load_settings)

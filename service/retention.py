@@ -111,6 +111,8 @@ def steps_of(
         Step(table, _OldRows(table, old, limit).delete)
         for table in ("redeliveries", "acknowledgements", "refusals")
     )
+    quarantined = before(now, settings.keep_bodies_days)
+    steps.append(Step("quarantine", _OldRows("quarantine", quarantined, limit).delete))
     steps.append(Step("refusals", _SurplusRefusals(settings.keep_refusals, limit).delete))
     steps.append(Step("dedup_keys", _ExpiredKeys(to_microseconds(now), limit).delete))
     return steps
