@@ -188,6 +188,7 @@ async def run_workers(
     from enrich.actions.worker import ActionWorker
     from enrich.composition import make_stage
     from enrich.showing import taxonomy_names
+    from service.confirming import ConfirmWorker
 
     book = RuleBook(settings.rules, settings.targets)
     targets = open_targets(settings.targets)
@@ -205,6 +206,7 @@ async def run_workers(
         async with asyncio.TaskGroup() as lanes:
             lanes.create_task(stage.worker.run(stop))
             lanes.create_task(acting.run(stop))
+            lanes.create_task(ConfirmWorker(store).run(stop))
     finally:
         await stage.close()
         await acting.close()

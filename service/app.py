@@ -31,6 +31,7 @@ from service.acks import AckTimes, store_acks
 from service.endpoint import Endpoint
 from service.errors import StoreUnavailable
 from service.metrics import Metrics, QueueCollector
+from service.pairing_watch import PairingWatch
 from service.quarantine import QuarantineBuffer, store_quarantine
 from service.receive import Receive, Receiver, Scope, Send
 from service.refusals import RefusalCounter, store_refusals
@@ -49,12 +50,14 @@ def create_app(
     metrics: Metrics,
     admin_token: str = "",
     now: Callable[[], float] = time.time,
+    watch: PairingWatch | None = None,
 ) -> Litestar:
     """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
     refusals = RefusalCounter()
     acks = AckTimes()
+    current = dict(endpoints)
     quarantine = QuarantineBuffer()
-    receiver = Receiver(endpoints, settings, store, metrics, refusals, acks, quarantine, now)
+    receiver = Receiver(current, settings, store, metrics, refusals, acks, quarantine, now, watch)
     metrics.registry.register(QueueCollector(store))
 
     @asgi("/v1/webhooks", is_mount=True, copy_scope=False)
@@ -63,11 +66,14 @@ def create_app(
 
     @asynccontextmanager
     async def flushing(_: Litestar) -> AsyncIterator[None]:
-        task = asyncio.create_task(flush_forever(refusals, acks, quarantine, store))
+        tasks = [asyncio.create_task(flush_forever(refusals, acks, quarantine, store))]
+        if watch is not None:
+            tasks.append(asyncio.create_task(watch.run(current)))
         try:
             yield
         finally:
-            task.cancel()
+            for task in tasks:
+                task.cancel()
             await flush(refusals, acks, quarantine, store)
 
     app = Litestar(

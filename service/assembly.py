@@ -76,14 +76,12 @@ def digest_key(store: "Store") -> bytes:
 
 def build_endpoints(settings: ServiceSettings, store: "Store") -> "dict[str, Endpoint]":
     """Every source, compiled. Raises SettingsError with a line for each that cannot be."""
-    from service.endpoint import compile_endpoint
-
     presets, key = known_presets(settings), digest_key(store)
     endpoints: dict[str, Endpoint] = {}
     wrong: list[str] = []
-    for name, source in settings.sources.items():
+    for name in settings.sources:
         try:
-            endpoints[name] = compile_endpoint(name, source, settings.receive, presets, key)
+            endpoints[name] = build_endpoint(settings, name, presets, key)
         except SettingsError as error:
             wrong.append(str(error))
     if wrong:
@@ -91,10 +89,32 @@ def build_endpoints(settings: ServiceSettings, store: "Store") -> "dict[str, End
     return endpoints
 
 
+def build_endpoint(
+    settings: ServiceSettings, name: str, presets: "Mapping[str, Preset]", key: bytes
+) -> "Endpoint":
+    """One source, compiled, with its paired secret if it has one. Raises SettingsError."""
+    from service.endpoint import compile_endpoint
+    from service.pairing import pairs, read_secret
+
+    source = settings.sources[name]
+    preset = presets.get(source.preset)
+    waits = preset is not None and pairs(preset, source)
+    secret = read_secret(settings.data, name) if waits else None
+    return compile_endpoint(name, source, settings.receive, presets, key, secret)
+
+
 def build_app(settings: ServiceSettings, store: "Store", metrics: "Metrics") -> "Litestar":
     """The receiver's application on an open store. Raises SettingsError."""
     from service.app import create_app
+    from service.pairing_watch import PairingWatch
 
     endpoints = build_endpoints(settings, store)
     token = resolve(settings.admin_token) if settings.admin_token else ""
-    return create_app(endpoints, settings.receive, store, metrics, token)
+    presets, key = known_presets(settings), digest_key(store)
+    watch = PairingWatch(
+        store,
+        settings.data,
+        frozenset(name for name, endpoint in endpoints.items() if endpoint.pairs),
+        lambda name: build_endpoint(settings, name, presets, key),
+    )
+    return create_app(endpoints, settings.receive, store, metrics, token, watch=watch)

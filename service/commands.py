@@ -10,6 +10,7 @@ from service.cli import (
     checking,
     keeping,
     looking,
+    pairing,
     presets,
     receiving,
     replaying,
@@ -44,5 +45,6 @@ def register(
         replaying,
         reverifying,
         settings,
+        pairing,
     ):
         module.register(app, load_settings)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from secrets import token_hex
 
 import msgspec
 
@@ -11,6 +12,7 @@ from service.extract import Item
 from service.ids import SEQUENCE_LIMIT
 from service.intake import Arrival, NewEvent, digest_of
 from service.limits import RateLimit
+from service.pairing import pairs
 from service.preset import Preset, PresetError, customised, with_authentication
 from service.reading import Reader, compile_reader
 from service.request import Payload, Request, Unparsable
@@ -40,6 +42,7 @@ class Endpoint:
     dedup_microseconds: int
     repeat_microseconds: int
     digest_key: bytes
+    pairs: bool = False
     schemas: Schemas | None = None
 
     def allows(self, address: str) -> bool:
@@ -130,8 +133,12 @@ def compile_endpoint(
     receive: ReceiveSettings,
     presets: Mapping[str, Preset],
     digest_key: bytes,
+    paired_secret: str | None = None,
 ) -> Endpoint:
-    """The endpoint of `[sources.NAME]`. Raises SettingsError that names the source and the key."""
+    """The endpoint of `[sources.NAME]`. Raises SettingsError that names the source and the key.
+
+    A source that pairs, and is not paired yet, has a secret that nobody knows.
+    """
     where = f"sources.{source}"
     if settings.preset not in presets:
         raise SettingsError(
@@ -140,6 +147,9 @@ def compile_endpoint(
     secrets = [resolve(reference) for reference in settings.secrets]
     try:
         preset = prepared(presets[settings.preset], settings)
+        by_pairing = pairs(preset, settings)
+        if by_pairing:
+            secrets = [paired_secret or token_hex(32)]
         reader = compile_reader(preset, secrets, tolerance_seconds=settings.tolerance_seconds)
         schemas = compile_schemas(settings.schemas, settings.schema_version)
     except (PresetError, SchemaError) as error:
@@ -160,6 +170,7 @@ def compile_endpoint(
         repeat_microseconds=int(preset.repeat_window_seconds * MICROSECONDS),
         digest_key=digest_key,
         schemas=schemas,
+        pairs=by_pairing,
     )
 
 

@@ -9,18 +9,21 @@ import contextlib
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
 import structlog
 
 from service.acks import AckTimes
+from service.confirming import confirmation, enqueue_each
 from service.endpoint import Endpoint
 from service.errors import NotStorable, StoreUnavailable
 from service.handshake import Reply
 from service.intake import Arrival, Receipt, store_arrivals
 from service.limits import RateLimit
 from service.metrics import Metrics
+from service.pairing_watch import PairingWatch
 from service.quarantine import QuarantineBuffer
 from service.refusals import UNKNOWN_SOURCE, RefusalCounter
 from service.request import IntakeError, KeyMissing, Refused, Request, Unfit, Unparsable
@@ -92,8 +95,10 @@ class Receiver:
         acks: AckTimes,
         quarantine: QuarantineBuffer,
         now: Callable[[], float] = time.time,
+        watch: PairingWatch | None = None,
     ) -> None:
         self._endpoints = endpoints
+        self._watch = watch
         self._body_timeout = settings.body_timeout_seconds
         self._proxies = [ip_network(text, strict=False) for text in settings.trusted_proxies]
         self._store = store
@@ -148,8 +153,10 @@ class Receiver:
         request = Request(scope["method"], public_url(scope, endpoint), headers_of(scope), b"")
         self._check_sender(endpoint, request, address)
         request.body = await self._body(endpoint, request, receive)
-        reply = endpoint.reader.handshakes.unsigned(request)
+        pairing = self._watch is not None and source in self._watch.open
+        reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
         if reply is not None:
+            await self._pair(endpoint, reply, address)
             return self._handshake(endpoint, reply)
         if request.method not in endpoint.methods:
             allow = ", ".join(sorted(endpoint.methods))
@@ -228,6 +235,7 @@ class Receiver:
         payload = endpoint.parse(request)
         reply = endpoint.reader.handshakes.signed(request, payload, verified.secret_index)
         if reply is not None:
+            await self._confirm_later(endpoint, reply)
             return self._handshake(endpoint, reply)
         limit = endpoint.rate_limit
         if limit is not None and not limit.take("", time.monotonic()):
@@ -269,6 +277,22 @@ class Receiver:
             f'{{"id":"{receipt.delivery_id}","status":"{status}","events":{receipt.event_count}}}'
         )
         return Answer(code, body.encode())
+
+    async def _pair(self, endpoint: Endpoint, reply: Reply, address: str) -> None:
+        """Keep the secret that came in-band. One secret for each opening: others are refused."""
+        secret = reply.pairing_secret
+        if secret is None or self._watch is None:
+            return
+        if not await self._watch.take(endpoint.source, secret, address):
+            status = endpoint.preset.ack.refused_status
+            raise Turned(status, "already_paired", "another secret came first, or it is too late")
+
+    async def _confirm_later(self, endpoint: Endpoint, reply: Reply) -> None:
+        """What must be fetched becomes durable work before anybody is answered."""
+        if reply.confirm_url is not None:
+            at = datetime.fromtimestamp(self._now(), UTC)
+            work = confirmation(self._store, endpoint.source, reply.confirm_url, at)
+            await self._store.write(enqueue_each, work)
 
     def _handshake(self, endpoint: Endpoint, reply: Reply) -> Answer:
         self._fast[endpoint.source].received("handshake")

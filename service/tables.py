@@ -261,6 +261,23 @@ class AuditEntry(SQLModel, table=True):
     row_count: int = Field(description="how many things it touched")
 
 
+class PairingState(SQLModel, table=True):
+    """How far a source is that gets its secret from the provider's first request."""
+
+    __tablename__: ClassVar[str] = "pairings"
+
+    source: str = Field(sa_type=Text, primary_key=True)
+    opened_at: datetime = Field(sa_type=Instant)
+    closes_at: datetime = Field(sa_type=Instant)
+    address: str = Field(default="", sa_type=Text, description="where the secret came from")
+    secret_digest: str | None = Field(
+        default=None, sa_type=Text, description="of the first secret; the secret is in a file"
+    )
+    confirmed_at: datetime | None = Field(
+        default=None, sa_type=Instant, description="when a person confirmed address and digest"
+    )
+
+
 class StoreFact(SQLModel, table=True):
     """What the store knows of itself: its identity, transaction number, next node, digest key."""
 

@@ -227,6 +227,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source", "day"),
     )
     op.create_table(
+        "pairings",
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("opened_at", sa.BigInteger(), nullable=False),
+        sa.Column("closes_at", sa.BigInteger(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("secret_digest", sa.Text(), nullable=True),
+        sa.Column("confirmed_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("source"),
+    )
+    op.create_table(
         "store_facts",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
@@ -318,6 +328,7 @@ def upgrade() -> None:
     )
 
 def downgrade() -> None:
+    op.drop_table("pairings")
     op.drop_table("audit")
     op.drop_table("tombstones")
     op.drop_index("quarantine_source", table_name="quarantine")
