@@ -33,12 +33,17 @@ LEFT JOIN (
 WHERE NOT e.candidate AND e.revision = coalesce(later.last_revision, 1)
 """
 
+# Few events die: they are looked up among the enrichments, never the enrichments among them.
 DEAD_EVENTS = """
-SELECT event_id, source, arg_max(error_kind, number) AS error_kind, max(finished_at) AS died_at
-FROM attempts a
-WHERE event_id IN (SELECT event_id FROM attempts WHERE outcome = 'dead')
-  AND NOT EXISTS (SELECT 1 FROM current_enrichments e WHERE e.event_id = a.event_id)
-GROUP BY event_id, source
+WITH gone AS (
+    SELECT event_id, any_value(source) AS source, arg_max(error_kind, number) AS error_kind,
+           max(finished_at) AS died_at
+    FROM attempts WHERE outcome = 'dead' GROUP BY event_id
+), saved AS (
+    SELECT DISTINCT event_id FROM enrichments
+    WHERE NOT candidate AND event_id IN (SELECT event_id FROM gone)
+)
+SELECT * FROM gone ANTI JOIN saved USING (event_id)
 """
 
 RETURNED_EVENTS = """

@@ -1,0 +1,141 @@
+"""The notebooks run on any history, show what they promise, and draw without a network."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from analytics.generate import generate
+from analytics.landing import Lander
+from analytics.looks import CHART_KIND
+from analytics.place import Place, place_of
+from analytics.report import notebook_files, run_notebook, write_report
+from analytics.settings import HistorySettings
+from service.store import open_store
+
+NOTEBOOKS = notebook_files()
+ALLOWED = {"analytics", "polars", "altair", "great_tables", "datetime"}
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # of the kernel's own packages
+
+
+@pytest.fixture(scope="session")
+def small_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A made-up history of ten thousand events."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    place = Place(str(folder / "catalog.sqlite"), str(folder / "files"))
+    generate(place, 10_000, days=7, seed=5)
+    return place
+
+
+def read(file: Path) -> Any:
+    return nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
+
+
+def kinds_of_output(notebook: Any) -> list[str]:
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert not [out for out in outputs if out.output_type in ("error", "stream")], outputs
+    return [kind for out in outputs for kind in out.get("data", {})]
+
+
+def check_run(file: Path, place: Place) -> None:
+    """Runs without a word on standard error, and shows charts, a table and a finding."""
+    kinds = kinds_of_output(run_notebook(file, place))
+    assert (kinds.count(CHART_KIND) >= 2, "text/html" in kinds, "text/markdown" in kinds) == (
+        True,
+        True,
+        True,
+    )
+
+
+def test_there_are_seven_notebooks() -> None:
+    assert [file.name[:2] for file in NOTEBOOKS] == [f"0{n}" for n in range(1, 8)]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_every_notebook_tells_its_story(file: Path, small_place: Place) -> None:
+    check_run(file, small_place)
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_the_code_of_every_notebook_answers_in_this_process(
+    file: Path, small_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cells one after the other, without a kernel: quick enough for every run of the tests."""
+    monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", small_place.catalog)
+    run_cells(file)
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_an_empty_history_is_no_error(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_of(HistorySettings(), tmp_path)
+    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    Lander(store, place, HistorySettings()).close()
+    store.close()
+    monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", place.catalog)
+    run_cells(file)
+
+
+def run_cells(file: Path) -> None:
+    names: dict[str, Any] = {}
+    for cell in read(file).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"{file.name}:{cell.id}", "exec"), names)
+    names["history"].close()
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_notebooks_import_little(file: Path) -> None:
+    code = "\n".join(cell.source for cell in read(file).cells if cell.cell_type == "code")
+    imported = set(re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE))
+    assert imported <= ALLOWED
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_notebooks_are_kept_without_outputs(file: Path) -> None:
+    assert not [cell for cell in read(file).cells if cell.get("outputs")]
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_parameters_stand_at_the_top(file: Path) -> None:
+    tags = [cell.metadata.get("tags", []) for cell in read(file).cells]
+    assert tags[1] == ["parameters"]
+
+
+def test_a_report_is_one_page_that_needs_no_network(small_place: Place, tmp_path: Path) -> None:
+    (page,) = write_report(small_place, tmp_path, ["07"], days=3)
+    text = page.read_text(encoding="utf-8")
+    fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', text)
+    drawn = text.count('vegaEmbed("#chart-')
+    assert (fetched, drawn) == ([], 2)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_a_million_events_in_bounded_time(file: Path, million_place: Place) -> None:
+    """Each cell has ten minutes by the client's limit; the whole notebook has one here."""
+    import time
+
+    started = time.monotonic()
+    check_run(file, million_place)
+    assert time.monotonic() - started < 60
+
+
+@pytest.fixture(scope="session")
+def million_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A made-up history of a million events."""
+    folder = tmp_path_factory.mktemp("million")
+    place = Place(str(folder / "catalog.sqlite"), str(folder / "files"))
+    generate(place, 1_000_000, days=30, seed=5)
+    return place
+
+
+def test_notebooks_are_plain_json() -> None:
+    assert all(json.loads(file.read_text())["nbformat"] == 4 for file in NOTEBOOKS)
