@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from service.errors import SettingsError
 from service.outgoing import Outgoing
-from service.preset import Preset
-from service.sign import sign, with_field
+from service.preset import PLACE, Preset
+from service.sign import sign
 
 if TYPE_CHECKING:
     import httpx
@@ -72,13 +74,42 @@ class Sender:
 
 
 def with_own_id(preset: Preset, body: bytes, delivery_id: str) -> bytes:
-    """The sample with an id of its own where the provider writes the id into a JSON body."""
+    """The sample with an id of its own where the provider writes the id into a JSON body.
+
+    Of an id that is put together from several fields, one that is an id by its name is renewed,
+    else the last.
+    """
     places = [preset.event.id] if isinstance(preset.event.id, str) else preset.event.id
-    if not places or not places[0].startswith("json:") or not body.lstrip().startswith(b"{"):
+    if not places or not body.lstrip().startswith(b"{"):
         return body
-    path = places[0].removeprefix("json:").partition("|")[0]
-    simple = all(part.replace("_", "").isalnum() for part in path.split("."))
-    return with_field(body, path, delivery_id) if simple else body
+    root = msgspec.json.decode(body)
+    fields = PLACE.findall(places[0])[::-1] or [places[0]]
+    for place in sorted(fields, key=lambda place: not place.lower().endswith("id")):
+        kind, _, path = place.partition("|")[0].partition(":")
+        if kind == "json" and renew(root, path.split("."), delivery_id):
+            return msgspec.json.encode(root)
+    return body
+
+
+def renew(value: Any, path: Sequence[str], new: str) -> bool:
+    """Put something new where the path leads; False where there is neither text nor number."""
+    for key in path[:-1]:
+        value = step(value, key)
+    old = step(value, path[-1])
+    if not isinstance(old, str | int) or isinstance(old, bool):
+        return False
+    index = path[-1] if isinstance(value, dict) else int(path[-1])
+    value[index] = new if isinstance(old, str) else secrets.randbelow(1 << 50)
+    return True
+
+
+def step(value: Any, key: str) -> Any:
+    """One key or index further; None where there is no such place."""
+    if isinstance(value, dict):
+        return value.get(key)
+    if isinstance(value, list) and key.lstrip("-").isdecimal() and len(value) > abs(int(key)):
+        return value[int(key)]
+    return None
 
 
 def distinct(body: bytes) -> bytes:
