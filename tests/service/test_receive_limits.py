@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.receiver import RunningReceiver, Source, receiving, rows
+from servers.receiver import RunningReceiver, Source, rows
 
 from service.store import Store, open_store
 

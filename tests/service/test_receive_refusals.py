@@ -2,7 +2,9 @@
 
 import base64
 import json
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -122,13 +124,11 @@ def test_less_than_the_declared_length_stores_nothing(here: RunningReceiver) -> 
 
 def test_an_endless_chunked_body_is_read_no_further_than_the_limit(here: RunningReceiver) -> None:
     """The connection is closed soon after the limit: the sender cannot push a gigabyte."""
-    import socket
-
     pushed = 0
     with socket.create_connection(here.address, timeout=10) as connection:
         connection.sendall(head("small", "transfer-encoding: chunked"))
         chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
-        with pytest.raises(OSError):  # noqa: PT011 - reset or broken pipe
+        with suppress(ConnectionResetError, BrokenPipeError):
             while pushed < 1 << 30:
                 connection.sendall(chunk)
                 pushed += len(chunk)
@@ -300,8 +300,6 @@ def test_a_delivery_of_too_many_items_is_stored_as_one_event(
 
 
 def test_a_body_that_stops_half_way_times_out(here: RunningReceiver) -> None:
-    import socket
-
     with socket.create_connection(here.address, timeout=10) as connection:
         connection.sendall(head("slow", "content-length: 10") + b"{")
         assert status_of(read_answer(connection)) == 408
@@ -320,8 +318,6 @@ def test_a_half_closed_client_gets_its_answer(here: RunningReceiver) -> None:
 
 
 def test_a_body_that_arrives_a_byte_at_a_time_is_taken(here: RunningReceiver) -> None:
-    import socket
-
     outgoing = here.sources["gh"].delivery({"zen": "slowly"})
     lines = [f"{n}: {v}" for n, v in outgoing.headers]
     with socket.create_connection(here.address, timeout=10) as connection:

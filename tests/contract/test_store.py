@@ -1,0 +1,208 @@
+"""What Store.write promises, on every database."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from service.errors import NotStorable, StoreUnavailable
+from service.store import Store
+from service.store.writer import MAX_WAITING
+
+
+def put(connection: Connection, tx: int, names: Sequence[Any]) -> list[int]:
+    for name in names:
+        connection.execute(
+            text("INSERT INTO store_facts (name, number, value) VALUES (:name, :tx, '')"),
+            {"name": name, "tx": tx},
+        )
+    return [tx] * len(names)
+
+
+def kept(store: Store, like: str = "t-%") -> list[str]:
+    with store.read() as connection:
+        found = connection.execute(
+            text("SELECT name FROM store_facts WHERE name LIKE :like ORDER BY name"), {"like": like}
+        )
+        return list(found.scalars())
+
+
+class Gate:
+    """A payload of this keeps the writer busy until it is opened."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    def hold(self, connection: Connection, tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
+        self.entered.set()
+        assert self.opened.wait(30)
+        return payloads
+
+
+async def write_together(store: Store, *jobs: tuple[Any, Any]) -> list[Any]:
+    """All of these in one transaction: they gather while the writer is busy."""
+    gate = Gate()
+    busy = store.write(gate.hold, None)
+    await asyncio.to_thread(gate.entered.wait, 30)
+    futures = [store.write(handler, payload) for handler, payload in jobs]
+    gate.opened.set()
+    await busy
+    return await asyncio.gather(*futures, return_exceptions=True)
+
+
+def test_a_result_comes_after_the_commit(store: Store) -> None:
+    store.write_now(put, "t-1")
+    assert kept(store) == ["t-1"]
+
+
+def test_callers_that_wait_share_a_transaction(store: Store) -> None:
+    names = [f"t-{n}" for n in range(20)]
+    results = asyncio.run(write_together(store, *[(put, name) for name in names]))
+    assert len(set(results)) == 1
+
+
+def test_each_caller_gets_the_result_of_its_own_payload(store: Store) -> None:
+    def double(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[int]:
+        return [2 * p for p in payloads]
+
+    results = asyncio.run(write_together(store, *[(double, n) for n in range(10)]))
+    assert results == [2 * n for n in range(10)]
+
+
+def test_a_payload_that_the_database_refuses_fails_alone(store: Store) -> None:
+    jobs = [(put, "t-1"), (put, "t-2"), (put, "t-2"), (put, "t-3")]
+    results = asyncio.run(write_together(store, *jobs))
+    assert [isinstance(r, NotStorable) for r in results] == [False, False, True, False]
+    assert kept(store) == ["t-1", "t-2", "t-3"]
+
+
+def test_a_handler_that_breaks_fails_its_own_callers_only(store: Store) -> None:
+    def broken(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[Any]:
+        raise LookupError("our own mistake")
+
+    good, bad = asyncio.run(write_together(store, (put, "t-1"), (broken, None)))
+    assert (type(good), type(bad)) == (int, LookupError)
+    assert kept(store) == ["t-1"]
+
+
+def test_text_that_no_database_takes_is_not_storable(store: Store) -> None:
+    with pytest.raises(NotStorable):
+        store.write_now(put, "t-\ud800")
+
+
+def test_a_refused_payload_is_not_quoted(store: Store) -> None:
+    with pytest.raises(NotStorable) as caught:
+        store.write_now(put, "t-the-body\ud800")
+    assert "the-body" not in str(caught.value)
+
+
+def test_nothing_of_a_failed_transaction_stays(store: Store) -> None:
+    def half(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[Any]:
+        put(connection, tx, ["t-half"])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        store.write_now(half, None)
+    assert kept(store) == []
+
+
+def test_a_caller_that_gave_up_does_not_undo_the_write(store: Store) -> None:
+    async def give_up() -> None:
+        gate = Gate()
+        busy = store.write(gate.hold, None)
+        await asyncio.to_thread(gate.entered.wait, 30)
+        given_up, waited_for = store.write(put, "t-1"), store.write(put, "t-2")
+        given_up.cancel()
+        gate.opened.set()
+        await busy
+        await waited_for
+
+    asyncio.run(give_up())
+    assert kept(store) == ["t-1", "t-2"]
+
+
+def test_too_many_waiting_writes_are_turned_away(store: Store) -> None:
+    async def flood() -> None:
+        gate = Gate()
+        busy = store.write(gate.hold, None)
+        await asyncio.to_thread(gate.entered.wait, 30)
+        futures = [store.write(echo, n) for n in range(MAX_WAITING)]
+        with pytest.raises(StoreUnavailable):
+            store.write(echo, None)
+        gate.opened.set()
+        await busy
+        assert await asyncio.gather(*futures) == list(range(MAX_WAITING))
+
+    asyncio.run(flood())
+
+
+def echo(connection: Connection, tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
+    return payloads
+
+
+def test_closing_commits_what_is_queued(open_a_store: Callable[[], Store]) -> None:
+    first, second = open_a_store(), open_a_store()
+
+    async def close_in_haste() -> None:
+        futures = [first.write(put, f"t-{n}") for n in range(50)]
+        await asyncio.to_thread(first.close)
+        await asyncio.gather(*futures)
+
+    asyncio.run(close_in_haste())
+    assert len(kept(second)) == 50
+
+
+def test_a_closed_store_takes_no_more(open_a_store: Callable[[], Store]) -> None:
+    store = open_a_store()
+    store.write_now(put, "t-1")
+    store.close()
+    with pytest.raises(StoreUnavailable):
+        store.write_now(put, "t-2")
+
+
+def test_ids_may_be_taken_inside_the_first_transaction(store: Store) -> None:
+    def take(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[int]:
+        return [store.new_ids(3) for _ in payloads]
+
+    assert store.write_now(take, None) > 0
+
+
+def test_ids_of_two_processes_never_meet(open_a_store: Callable[[], Store]) -> None:
+    one, two = open_a_store(), open_a_store()
+    ids = [store.new_ids() for _ in range(5000) for store in (one, two)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_ids_grow_with_time(store: Store) -> None:
+    ids = [store.new_ids(2) for _ in range(1000)]
+    assert ids == sorted(ids)
+
+
+def test_subscribers_hear_of_work_that_another_process_committed(
+    open_a_store: Callable[[], Store],
+) -> None:
+    from service.queue import ENRICH, NewWork, enqueue
+
+    def add(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[None]:
+        enqueue(connection, [NewWork(n, ENRICH, "", "a", 1, 0) for n in payloads])
+        return [None] * len(payloads)
+
+    listener = open_a_store()
+    speaker = open_a_store() if listener.dialect == "postgresql" else listener
+
+    async def hear() -> None:
+        heard = asyncio.Event()
+        listener.subscribe(ENRICH, heard.set)
+        for number in range(300):  # the subscription starts on a thread of its own
+            await speaker.write(add, number)
+            try:
+                await asyncio.wait_for(heard.wait(), 0.1)
+            except TimeoutError:
+                continue
+            return
+        raise AssertionError("nobody told")
+
+    asyncio.run(hear())
