@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from service.store import Store
 
 CONFIG = Path("hooksift.toml")
+# A wrong value under a key of these may hold a secret: a target's URL and headers often do.
+NEVER_SHOWN = ("secret", "token", "key", "password", "targets", "store", "catalog")
 
 
 class Settings(BaseSettings):
@@ -108,7 +110,7 @@ def problems(path: Path, error: ValidationError) -> list[str]:
     for detail in error.errors(include_url=False):
         key = ".".join(str(part) for part in detail["loc"])
         value = detail.get("input")
-        shown = "" if "secret" in key or "token" in key else f" (got {str(value)[:60]!r})"
+        shown = "" if any(word in key for word in NEVER_SHOWN) else f" (got {str(value)[:60]!r})"
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             message, shown = "no such key; see `hooksift settings`", ""
