@@ -1,0 +1,163 @@
+"""hooksift check: what is wrong, where, and what ends in an exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from service.checking import Problem, problems
+from tests.service.command_line import CommandLine
+
+LONG = "a-secret-that-is-long-enough"
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.setenv("GOOD", LONG)
+    monkeypatch.setenv("OTHER", LONG + "-too")
+    monkeypatch.setenv("SHORT", "abc")
+    return CommandLine(tmp_path)
+
+
+def found(command: CommandLine, config: str, where: str) -> Problem:
+    """The one problem at that place of that config."""
+    command.configure(config)
+    (problem,) = [p for p in problems(command.settings()) if p.where == where]
+    return problem
+
+
+GOOD = '[sources.a]\npreset = "github"\nsecret = "env:GOOD"\n'
+
+
+def test_a_good_config_has_no_problems(command: CommandLine) -> None:
+    command.configure(GOOD)
+    assert problems(command.settings()) == []
+
+
+def test_a_good_config_ends_in_zero_and_says_what_it_comes_to(command: CommandLine) -> None:
+    command.configure(GOOD)
+    printed = command.run("check", code=0)
+    assert "a (github)" in printed
+    assert "0 errors, 0 warnings" in printed
+
+
+ERRORS = {
+    'preset = "githb"': ("sources.b.preset", "did you mean 'github'?"),
+    'preset = "github"': ("sources.b", "a secret"),
+    'preset = "github"\nsecret = "env:NOT_SET"': ("sources.b.secret", "export it"),
+    'preset = "github"\nsecret = "file:/no/such"': ("sources.b.secret", "create the file"),
+    'preset = "github"\nsecret = "env:GOOD"\n[sources.b.override]\nack = 7': ("sources.b", "ack"),
+    'preset = "square"\nsecret = "env:OTHER"': ("sources.b.public_url", "receive.public_url"),
+    'preset = "twilio"\nsecret = "env:OTHER"': ("sources.b.public_url", "receive.public_url"),
+    'preset = "github"\nsecret = "env:OTHER"\nschema_failure = "quarantine"\n'
+    'schemas = {"*" = "SCHEMA"}': ("sources.b.schema_failure", "set quarantine"),
+    'preset = "github"\nsecret = "env:OTHER"\nschemas = {"*" = "/no/such"}': (
+        "sources.b",
+        "/no/such",
+    ),
+}
+
+
+@pytest.mark.parametrize("config", ERRORS)
+def test_a_source_that_cannot_receive_is_an_error(
+    command: CommandLine, tmp_path: Path, config: str
+) -> None:
+    (tmp_path / "schema").write_text("{}")
+    where, words = ERRORS[config]
+    written = config.replace("SCHEMA", str(tmp_path / "schema"))
+    problem = found(command, f"{GOOD}[sources.b]\n{written}\n", where)
+    assert problem.severity == "error"
+    assert words in f"{problem.what} {problem.remedy}"
+
+
+WARNINGS = {
+    'preset = "github"\nsecret = "itself"': ("sources.b.secret", "stands in the config"),
+    'preset = "github"\nsecret = "env:SHORT"': ("sources.b.secret", "can be guessed"),
+    'preset = "github"\nsecret = "env:GOOD"': (
+        "sources.a.secret, sources.b.secret",
+        "share a secret",
+    ),
+    'preset = "uptime_kuma"': ("sources.b", "anybody may send"),
+}
+
+
+@pytest.mark.parametrize("config", WARNINGS)
+def test_what_works_but_is_unsafe_is_a_warning(command: CommandLine, config: str) -> None:
+    where, words = WARNINGS[config]
+    problem = found(command, f"{GOOD}[sources.b]\n{config}\n", where)
+    assert problem.severity == "warning"
+    assert words in problem.what
+
+
+def test_a_secret_s_file_that_others_may_read_is_a_warning(
+    command: CommandLine, tmp_path: Path
+) -> None:
+    path = tmp_path / "secret"
+    path.write_text(LONG)
+    path.chmod(0o644)
+    config = f'[sources.b]\npreset = "github"\nsecret = "file:{path}"\n'
+    assert found(command, config, "sources.b.secret").remedy == f"chmod 600 {path}"
+
+
+def test_a_secret_s_file_of_one_s_own_is_no_problem(command: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(LONG)
+    path.chmod(0o600)
+    command.configure(f'[sources.b]\npreset = "github"\nsecret = "file:{path}"\n')
+    assert problems(command.settings()) == []
+
+
+PLACES = {
+    'tls_cert = "/no/such"\ntls_key = "/etc/hostname"': ("receive.tls_cert", "error"),
+    'tls_cert = "/etc/hostname"': ("receive.tls_key", "error"),
+    'client_ca = "/etc/hostname"': ("receive.client_ca", "error"),
+    'public_url = "hooks.example.com"': ("receive.public_url", "error"),
+    'host = "0.0.0.0"': ("admin_token", "warning"),
+}
+
+
+@pytest.mark.parametrize("config", PLACES)
+def test_the_http_side_is_looked_at(command: CommandLine, config: str) -> None:
+    where, severity = PLACES[config]
+    assert found(command, f"{GOOD}[receive]\n{config}\n", where).severity == severity
+
+
+def test_a_config_without_sources_is_a_warning(command: CommandLine) -> None:
+    assert found(command, "", "sources").severity == "warning"
+
+
+def test_a_store_that_cannot_be_opened_is_an_error(command: CommandLine) -> None:
+    command.configure(GOOD, store="postgresql://nobody@127.0.0.1:9/none")
+    assert [p.where for p in problems(command.settings())] == ["store"]
+
+
+def test_a_preset_of_the_config_that_is_wrong_is_an_error(command: CommandLine) -> None:
+    config = f'{GOOD}[presets.mine]\nextends = "github"\nverify = {{algorithm = "x"}}\n'
+    assert "algorithm" in found(command, config, "presets.mine").what
+
+
+def test_errors_end_in_one_and_come_first(command: CommandLine) -> None:
+    command.configure('[sources.a]\npreset = "githb"\n[receive]\nhost = "0.0.0.0"\n')
+    printed = command.run("check", code=1)
+    assert printed.index("error  sources.a.preset") < printed.index("warning  admin_token")
+
+
+def test_warnings_alone_end_in_zero(command: CommandLine) -> None:
+    command.configure("")
+    command.run("check", code=0)
+
+
+def test_no_secret_is_printed(command: CommandLine) -> None:
+    command.configure(
+        '[sources.a]\npreset = "github"\nsecret = "a-literal-secret-here"\n'
+        '[sources.b]\npreset = "stripe"\nsecret = "env:GOOD"\n'
+        '[sources.c]\npreset = "slack"\nsecret = "env:GOOD"\n'
+    )
+    printed = command.run("check")
+    assert "a-literal-secret" not in printed
+    assert LONG not in printed
+
+
+def test_what_other_packages_look_at_is_told_too(command: CommandLine) -> None:
+    command.configure(GOOD)
+    told = Problem("warning", "rules", "a rule never applies", "remove it")
+    assert problems(command.settings(), [lambda settings: [told]]) == [told]
