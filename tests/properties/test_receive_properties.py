@@ -14,8 +14,26 @@ from service.store import open_store
 
 PRESETS = ("github", "standard_webhooks", "stripe", "alertmanager", "slack", "sentry", "zendesk")
 KEYS = st.sampled_from(
-    ["action", "issue", "title", "body", "data", "id", "type", "alerts", "labels", "fingerprint"]
-    + ["startsAt", "status", "number", "repository", "full_name", "created", "event", "object"]
+    [
+        "action",
+        "issue",
+        "title",
+        "body",
+        "data",
+        "id",
+        "type",
+        "alerts",
+        "labels",
+        "fingerprint",
+        "startsAt",
+        "status",
+        "number",
+        "repository",
+        "full_name",
+        "created",
+        "event",
+        "object",
+    ]
 ) | st.text(max_size=5)
 LEAVES = (
     st.none()
@@ -31,8 +49,18 @@ VALUES = st.recursive(
     max_leaves=25,
 )
 HEADER_NAMES = st.sampled_from(
-    ["content-type", "content-encoding", "x-github-event", "x-github-delivery", "webhook-id"]
-    + ["authorization", "x-forwarded-for", "expect", "cookie", "transfer-encoding"]
+    [
+        "content-type",
+        "content-encoding",
+        "x-github-event",
+        "x-github-delivery",
+        "webhook-id",
+        "authorization",
+        "x-forwarded-for",
+        "expect",
+        "cookie",
+        "transfer-encoding",
+    ]
 )
 HEADER_VALUES = st.binary(max_size=30).map(
     lambda raw: raw.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"").strip()
