@@ -327,6 +327,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
 
+
 def downgrade() -> None:
     op.drop_table("pairings")
     op.drop_table("audit")
