@@ -36,6 +36,9 @@ test: .venv/.ready ## the tests that need Python only
 test-all: .venv/.ready ## also those that need Debian packages, Node, root or over a minute
 	@HOOKSIFT_TEST_NO_SKIP=1 $(BIN)/python -m pytest $(ARGS)
 
+bench: .venv/.ready ## measure: a flood of forged deliveries (a minute)
+	@$(BIN)/python -m tests.bench.flood $(ARGS)
+
 check: .venv/.ready ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 

@@ -255,9 +255,22 @@ def announce(url: str) -> None:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    tls_cert: Annotated[
+        str, typer.Option(help="PEM file of the certificate chain; receive.tls_cert if empty")
+    ] = "",
+    tls_key: Annotated[str, typer.Option(help="PEM file of its private key")] = "",
+    client_ca: Annotated[
+        str, typer.Option(help="PEM file; clients must show a certificate of it")
+    ] = "",
+) -> None:
     """All stages in one process: receive, enrich, act and land in the history."""
-    asyncio.run(run_stages(configured(), receive=True, land=True))
+    from service.cli.receiving import changed
+
+    settings = configured()
+    place = changed(settings.receive, "", -1, tls_cert, tls_key, client_ca)
+    settings = settings.model_copy(update={"receive": place})
+    asyncio.run(run_stages(settings, receive=True, land=True))
 
 
 @app.command()

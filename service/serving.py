@@ -47,7 +47,10 @@ def listen(settings: ReceiveSettings) -> socket.socket:
 
 
 def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
-    """uvicorn on this application; TLS and client certificates where configured."""
+    """uvicorn on this application; TLS and client certificates where configured.
+
+    Raises SettingsError when the certificate's files cannot be used.
+    """
     config = uvicorn.Config(
         app,
         loop="none",
@@ -66,6 +69,13 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
         ssl_ca_certs=settings.client_ca or None,
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
     )
+    try:
+        config.load()
+    except OSError as error:
+        raise SettingsError(
+            f"receive.tls_cert: {settings.tls_cert}, with its key and client_ca, cannot be used:"
+            f" {error.strerror or error}; give PEM files that fit together"
+        ) from error
     return Server(config)
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 class Process:
     """One run of `hooksift serve` (or another command that listens)."""
 
-    def __init__(self, config: Path, log: Path, command: str = "serve") -> None:
+    def __init__(self, config: Path, log: Path, command: str = "serve", *more: str) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("HOOKSIFT_")}
         with log.open("ab") as out:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "hooksift", "--config", str(config), command],
+                [sys.executable, "-m", "hooksift", "--config", str(config), command, *more],
                 stdout=subprocess.PIPE,
                 stderr=out,
                 text=True,
@@ -26,7 +26,7 @@ class Process:
         assert self.popen.stdout
         for line in self.popen.stdout:
             for word in line.split():
-                if word.startswith("http://"):
+                if word.startswith(("http://", "https://")):
                     return word
         raise AssertionError(f"did not start:\n{log.read_text()[-3000:]}")
 

@@ -7,8 +7,12 @@ from pathlib import Path
 import httpx
 import pytest
 from certificates import Authority, Pair
+from servers.process import Process
 from servers.receiver import RunningReceiver, Source, receiving
 
+from service.errors import SettingsError
+from service.serving import make_server
+from service.settings import ReceiveSettings
 from service.store import open_store
 
 
@@ -79,3 +83,33 @@ def test_tls_without_client_certificates_takes_everybody(folder: Path, ours: Aut
     with receiving(store, {"gh": Source("github")}, **files) as running:
         assert send(running, ours.trusted()).status_code == 202
     store.close()
+
+
+def test_serve_takes_the_files_on_the_command_line(
+    tmp_path: Path, ours: Authority, client: Pair
+) -> None:
+    pair, config = ours.issue("command"), tmp_path / "hooksift.toml"
+    config.write_text(f'data = "{tmp_path / "data"}"\n[receive]\nport = 0\n')
+    options = ("--tls-cert", pair.cert, "--tls-key", pair.key, "--client-ca", ours.cert)
+    process = Process(config, tmp_path / "log", "serve", *map(str, options))
+    try:
+        with httpx.Client(verify=ours.trusted(client)) as known:
+            assert known.get(process.url + "/healthz").status_code == 200
+        with httpx.Client(verify=ours.trusted()) as unknown, pytest.raises(httpx.TransportError):
+            unknown.get(process.url + "/healthz")
+    finally:
+        process.end()
+
+
+def test_files_that_do_not_fit_together_are_an_error_of_the_settings(
+    here: RunningReceiver, ours: Authority
+) -> None:
+    one, other = ours.issue("one"), ours.issue("other")
+    settings = ReceiveSettings(tls_cert=str(one.cert), tls_key=str(other.key))
+    with pytest.raises(SettingsError, match="PEM files that fit together"):
+        make_server(here.app, settings)
+
+
+def test_a_missing_certificate_is_an_error_of_the_settings(here: RunningReceiver) -> None:
+    with pytest.raises(SettingsError, match="nowhere"):
+        make_server(here.app, ReceiveSettings(tls_cert="nowhere.pem", tls_key="nowhere.key"))
