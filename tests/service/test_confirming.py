@@ -3,16 +3,21 @@
 import asyncio
 import http.server
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 from certificates import Authority
-from servers.receiver import rows
+from servers.receiver import Source, receiving, rows
 
 from service.confirming import CONFIRM, ConfirmWorker, confirmation, enqueue_each, is_sns
+from service.endpoint import Endpoint
+from service.reading import compile_reader
+from service.settings import ReceiveSettings
 from service.store import Store
 from service.verification.fetching import fetch_https
 
@@ -177,3 +182,44 @@ def test_addresses_of_sns_are_allowed(url: str) -> None:
 )
 def test_other_addresses_are_not(url: str) -> None:
     assert not is_sns(url)
+
+
+class Topic(Source):
+    """A source of SNS whose certificate need not be fetched."""
+
+    def endpoint(self, name: str, receive: ReceiveSettings) -> Endpoint:
+        made = super().endpoint(name, receive)
+        secrets = [self.keys.receiver]
+        reader = compile_reader(made.preset, secrets, known=self.keys.known)
+        return replace(made, reader=reader)
+
+
+def subscription(topic: str, url: str) -> dict[str, str]:
+    """What SNS sends first."""
+    return {
+        "Type": "SubscriptionConfirmation",
+        "MessageId": "165545c9-2a5c-472c-8df2-7ff2be2b3b1b",
+        "Token": "2336412f37",
+        "TopicArn": topic,
+        "Message": "Visit the SubscribeURL to confirm.",
+        "SubscribeURL": url,
+    }
+
+
+def test_a_verified_subscription_becomes_durable_work(store: Store) -> None:
+    source = Topic("aws_sns")
+    with receiving(store, {"alarms": source}) as here:
+        body = subscription(source.keys.receiver, SNS)
+        answer = here.send("alarms", source.delivery(body, now=time.time()))
+    assert answer.status_code == 200, answer.text
+    (work,) = rows(store, "work_items", "event_id")
+    assert (work.kind, work.name, work.source) == (CONFIRM, SNS, "alarms")
+
+
+def test_a_forged_subscription_becomes_no_work(store: Store) -> None:
+    source = Topic("aws_sns")
+    with receiving(store, {"alarms": source}) as here:
+        good = source.delivery(subscription(source.keys.receiver, SNS), now=time.time())
+        forged = good._replace(body=good.body.replace(b"2336412f37", b"2336412f38"))
+        assert here.send("alarms", forged).status_code == 401
+    assert rows(store, "work_items", "event_id") == []
