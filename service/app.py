@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import structlog
-from litestar import Litestar, Request, Response, asgi, get
+from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException
 from litestar.openapi import OpenAPIConfig
@@ -33,7 +33,7 @@ from service.errors import StoreUnavailable
 from service.metrics import Metrics, QueueCollector
 from service.pairing_watch import PairingWatch
 from service.quarantine import QuarantineBuffer, store_quarantine
-from service.receive import Receive, Receiver, Scope, Send
+from service.receive import PREFIX, Receiver
 from service.refusals import RefusalCounter, store_refusals
 from service.settings import ReceiveSettings
 from service.store import Store
@@ -41,6 +41,23 @@ from service.tables import to_microseconds
 
 FLUSH_SECONDS = 1.0
 log = structlog.get_logger("hooksift.app")
+
+
+class Application(Litestar):
+    """Litestar, with the receive path in front: its routing would cost each delivery 6 us of 60."""
+
+    __slots__ = ("_receiver",)
+
+    def __init__(self, receiver: Receiver, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._receiver = receiver
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Deliveries go straight to the receiver, all else through the framework."""
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            await self._receiver(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def create_app(
@@ -60,10 +77,6 @@ def create_app(
     receiver = Receiver(current, settings, store, metrics, refusals, acks, quarantine, now, watch)
     metrics.registry.register(QueueCollector(store))
 
-    @asgi("/v1/webhooks", is_mount=True, copy_scope=False)
-    async def webhooks(scope: Scope, receive: Receive, send: Send) -> None:
-        await receiver(scope, receive, send)
-
     @asynccontextmanager
     async def flushing(_: Litestar) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(flush_forever(refusals, acks, quarantine, store))]
@@ -76,8 +89,9 @@ def create_app(
                 task.cancel()
             await flush(refusals, acks, quarantine, store)
 
-    app = Litestar(
-        route_handlers=[webhooks, healthz, readyz, prometheus],
+    app = Application(
+        receiver,
+        route_handlers=[healthz, readyz, prometheus],
         lifespan=[flushing],
         openapi_config=OpenAPIConfig(
             title="Hooksift", version="1", description="Receives webhooks and never loses one."

@@ -18,6 +18,7 @@ from service.errors import SettingsError
 from service.settings import ReceiveSettings
 
 BACKLOG = 4096
+GC_THRESHOLDS = (20_000, 20, 20)  # a delivery leaves no cycles: looking for them rarely is enough
 KEEP_ALIVE_SECONDS = 75  # longer than the balancers in front of us, so that they close first
 log = structlog.get_logger("hooksift.serving")
 
@@ -119,6 +120,7 @@ def settle_memory() -> None:
     """What start-up made stays: full collections over it were the tail of the latency."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def raise_file_limit() -> None:
