@@ -127,28 +127,28 @@ def erase(store: Store, words: Iterable[str], now: datetime) -> dict[str, int]:
     for _ in range(ROUNDS):
         with store.read() as connection:
             plan = plan_erasure(connection, wanted)
+            followers = [table.name for table in tables_of(connection) if table.has_event]
         if plan.empty:
             _note(store, gone, now)
             return gone
         for what, count in plan.counts().items():
             gone[what] = gone.get(what, 0) + count
         for batch in batches(sorted(plan.deliveries)):
-            store.write_now(_erase_deliveries, (batch, plan.events, now))
-        orphans = sorted(plan.events)
-        for batch in batches(orphans):
-            store.write_now(_erase_events, batch)
+            store.write_now(_erase_deliveries, (batch, plan.events, followers, now))
+        for batch in batches(sorted(plan.events)):
+            store.write_now(_erase_events, (batch, followers))
         for hit in plan.others:
             store.write_now(_erase_row, hit)
     raise ErasureError("the person is still being written about; stop the sender and erase again")
 
 
 def _erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-    for batch, events, now in payloads:
+    for batch, events, followers, now in payloads:
         _shred_in_place(connection)
         for delivery in batch:
             _bury(connection, delivery, now)
             mine = events_of(connection, delivery)
-            _delete_events(connection, sorted(mine & events), {delivery})
+            _delete_events(connection, sorted(mine & events), {delivery}, followers)
             if not mine - events:
                 _delete_delivery(connection, delivery)
         listed = ", ".join(map(str, batch))
@@ -160,9 +160,9 @@ def _erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any])
 
 def _erase_events(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
     """Facts of events whose own row is gone already (retention took it, or this erasure)."""
-    for batch in payloads:
+    for batch, followers in payloads:
         _shred_in_place(connection)
-        _delete_events(connection, batch, {0})
+        _delete_events(connection, batch, {0}, followers)
     return [None] * len(payloads)
 
 
@@ -181,7 +181,12 @@ def _shred_in_place(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
 
-def _delete_events(connection: Connection, events: Sequence[int], deliveries: set[int]) -> None:
+def _delete_events(
+    connection: Connection,
+    events: Sequence[int],
+    deliveries: set[int],
+    followers: Sequence[str],
+) -> None:
     if not events:
         return
     listed = ", ".join(map(str, events))
@@ -191,7 +196,6 @@ def _delete_events(connection: Connection, events: Sequence[int], deliveries: se
             f" (SELECT id FROM enrichments WHERE event_id IN ({listed}))"
         )
     )
-    followers = [table.name for table in tables_of(connection) if table.has_event]
     delete_events(connection, events, deliveries, followers)
 
 

@@ -1,0 +1,293 @@
+"""A person who was erased is nowhere in the store, stays away, and everybody else stays."""
+
+import gzip
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+
+from service.erasure import ErasureError, erase, plan_erasure, shred, wanted_words
+from service.person_scan import holds
+from service.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
+from service.store import Store
+from service.tables import to_microseconds
+from tests.analytics.store_facts import put, put_event_rows, put_events
+from tests.servers.receiver import Source, receiving, rows
+from tests.service.command_line import CommandLine
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PERSON = "zoe.adler@mail.example"
+OF_AN_EVENT = ("attempts", "enrichments", "actions", "labels", "work_items", "dead_letters")
+
+
+def do(store: Store, verb: Any) -> Any:
+    """Run `verb(connection)` in a writing transaction."""
+
+    def handler(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[Any]:
+        return [verb(connection) for _ in payloads]
+
+    return store.write_now(handler, None)
+
+
+def put_plain(store: Store, table: str, **values: Any) -> None:
+    """A row of a table that holds no facts."""
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    statement = text(f"INSERT INTO {table} ({names}) VALUES ({marks})")
+    do(store, lambda connection: connection.execute(statement, values).rowcount)
+
+
+def everything_of(store: Store, event: int) -> None:
+    """Every kind of row that an event can have."""
+    for table in ("attempts", "enrichments", "actions", "labels"):
+        put(store, table, {"event_id": event})
+    at = to_microseconds(NOW)
+    put_plain(store, "own_tags", target="desk", ticket="7", tag="t", state="ours", field="tag",
+              value="v", event_id=event, digest="d", changed_at=at)  # fmt: skip
+    do(
+        store,
+        lambda c: enqueue(c, [NewWork(event, k, "", "support", 1, at) for k in (ENRICH, ACT)]),
+    )
+    request = ClaimRequest(ENRICH, 1, NOW, 60, store.new_ids())
+    claims = do(store, lambda c: claim(c, request))
+    do(store, lambda c: bury(c, [(one, NOW, "died") for one in claims]))
+
+
+def counts(store: Store, *tables: str) -> dict[str, int]:
+    with store.read() as connection:
+        return {
+            table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+            for table in tables
+        }
+
+
+def test_all_that_hung_on_the_person_s_event_goes(store: Store) -> None:
+    (event,) = put_events(store, 1, customer=PERSON)
+    everything_of(store, event)
+    erase(store, [PERSON], NOW)
+    tables = ("events", "deliveries", "own_tags", *OF_AN_EVENT)
+    assert counts(store, *tables) == dict.fromkeys(tables, 0)
+
+
+def test_everybody_else_stays_with_all_that_is_theirs(store: Store) -> None:
+    (event,) = put_events(store, 1)
+    everything_of(store, event)
+    put_events(store, 1, customer=PERSON)
+    erase(store, [PERSON], NOW)
+    tables = ("events", "deliveries", "own_tags", *OF_AN_EVENT)
+    assert counts(store, *tables) == dict.fromkeys(tables, 1)
+    assert bytes(rows(store, "deliveries")[0].body) == b'{"ticket": 7}'
+
+
+PLACES: list[tuple[str, str]] = [
+    *(("deliveries", c) for c in ("body", "headers", "url", "delivery_key", "address")),
+    *(("events", c) for c in ("subject", "title", "text", "url", "customer", "payload")),
+    ("attempts", "error"),
+    ("enrichments", "summary"),
+    ("actions", "detail"),
+    ("labels", "value"),
+]
+
+
+def written_in(store: Store, table: str, column: str) -> None:
+    """An event with the person in one column of one of its rows."""
+    (event,) = put_events(store, 1)
+    value = PERSON.encode() if column == "body" else f"by {PERSON}"
+    if table in ("deliveries", "events"):
+        statement = text(f"UPDATE {table} SET {column} = :value WHERE id = :id")
+        do(store, lambda c: c.execute(statement, {"value": value, "id": event}).rowcount)
+    else:
+        put(store, table, {"event_id": event, column: value})
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: ".".join(place))
+def test_the_person_is_found_in(store: Store, place: tuple[str, str]) -> None:
+    written_in(store, *place)
+    erase(store, [PERSON], NOW)
+    assert counts(store, "events", "deliveries") == {"events": 0, "deliveries": 0}
+
+
+FORMS: dict[str, str | bytes] = {
+    "as it is": f"from {PERSON}",
+    "in capitals": PERSON.upper(),
+    "as bytes": PERSON.encode(),
+    "in a form": b"from=zoe.adler%40mail.example&a=1",
+    "escaped in JSON": rb'{"from": "zoe.adler\u0040mail.example"}',
+    "compressed": gzip.compress(f'{{"from": "{PERSON}"}}'.encode()),
+    "compressed and escaped": gzip.compress(rb'{"from": "zoe.adler\u0040mail.example"}'),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_person_is_recognised(form: str) -> None:
+    assert holds(FORMS[form], wanted_words([PERSON]))
+
+
+@pytest.mark.parametrize("other", ["zoe.adlers@mail.example", "", None, 7, b"\x1f\x8b broken"])
+def test_others_are_not_recognised(other: Any) -> None:
+    assert not holds(other, wanted_words([PERSON]))
+
+
+def test_accents_and_case_are_no_hiding_place() -> None:
+    assert holds("ÉLODIE Straße", wanted_words(["élodie strasse"]))
+
+
+@pytest.mark.parametrize("words", [[], ["e"], [PERSON, "   a  "]])
+def test_words_that_would_hit_everybody_are_refused(words: list[str]) -> None:
+    with pytest.raises(ErasureError, match="at least 4 letters"):
+        wanted_words(words)
+
+
+def test_of_a_batch_only_the_person_s_event_goes_and_the_body_is_emptied(store: Store) -> None:
+    first = store.new_ids(2)
+    put_event_rows(store, [first], body=f"[{PERSON}, other]".encode(), text="other")
+    put(store, "events", {"id": first + 1, "delivery_id": first, "item_index": 1, "text": PERSON})
+    erase(store, [PERSON], NOW)
+    assert [row.id for row in rows(store, "events")] == [first]
+    assert [bytes(row.body) for row in rows(store, "deliveries")] == [b""]
+
+
+def test_where_a_batch_names_the_person_for_all_its_events_all_go(store: Store) -> None:
+    first = store.new_ids(2)
+    put_event_rows(store, [first], body=PERSON.encode())
+    put(store, "events", {"id": first + 1, "delivery_id": first, "item_index": 1})
+    erase(store, [PERSON], NOW)
+    assert counts(store, "events", "deliveries") == {"events": 0, "deliveries": 0}
+
+
+def test_facts_whose_event_is_gone_already_go_too(store: Store) -> None:
+    put(store, "enrichments", {"event_id": 77, "summary": PERSON})
+    erase(store, [PERSON], NOW)
+    assert rows(store, "enrichments") == []
+
+
+def test_copies_of_an_erased_enrichment_are_not_made_any_more(store: Store) -> None:
+    (event,) = put_events(store, 1, text=PERSON)
+    (enrichment,) = put(store, "enrichments", {"event_id": event})
+    put_plain(store, "reuse", digest=b"d", source="support", fingerprint="f",
+              enrichment_id=enrichment, expires_at=0)  # fmt: skip
+    erase(store, [PERSON], NOW)
+    assert rows(store, "reuse", "source") == []
+
+
+def test_the_quarantine_is_searched(store: Store) -> None:
+    for number, body in enumerate((PERSON.encode(), b"other")):
+        put_plain(store, "quarantine", id=number, source="support", reason="r", received_at=0,
+                  method="POST", url="/", headers="[]", body=body, address="::1",
+                  concealed=False)  # fmt: skip
+    erase(store, [PERSON], NOW)
+    assert [row.id for row in rows(store, "quarantine")] == [1]
+
+
+def test_a_redelivery_does_not_bring_the_person_back(store: Store) -> None:
+    source = Source("github")
+    delivery = source.delivery({"comment": {"body": f"call {PERSON}"}}, key="d-7")
+    with receiving(store, {"gh": source}) as running:
+        first = running.send("gh", delivery)
+        erase(store, [PERSON], NOW)
+        again = running.send("gh", delivery)
+    assert (again.status_code, again.json()["status"]) == (200, "duplicate")
+    assert again.json()["id"] == first.json()["id"]
+    assert rows(store, "events") == []
+
+
+def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(store: Store) -> None:
+    source = Source("github")
+    delivery = source.delivery({"comment": {"body": f"call {PERSON}"}}, key="d-7")
+    with receiving(store, {"gh": source}) as running:
+        running.send("gh", delivery)
+        do(store, lambda c: c.execute(text("DELETE FROM dedup_keys")).rowcount)
+        erase(store, [PERSON], NOW)
+        assert running.send("gh", delivery).json()["status"] == "duplicate"
+
+
+def test_an_erasure_leaves_a_tombstone_and_a_note_without_the_person(store: Store) -> None:
+    (event,) = put_events(store, 1, customer=PERSON)
+    erase(store, [PERSON], NOW)
+    assert [row.delivery_id for row in rows(store, "tombstones", "delivery_id")] == [event]
+    (deed,) = rows(store, "audit")
+    assert deed.deed == "erase"
+    assert PERSON not in str(deed)
+
+
+def test_a_later_event_of_the_person_is_taken(store: Store) -> None:
+    put_events(store, 1, customer=PERSON)
+    erase(store, [PERSON], NOW)
+    put_events(store, 1, customer=PERSON)
+    assert len(rows(store, "events")) == 1
+
+
+def test_more_than_one_transaction_s_worth_goes(store: Store) -> None:
+    put_events(store, 450, customer=PERSON)
+    kept = put_events(store, 600)
+    erase(store, [PERSON], NOW)
+    assert [row.id for row in rows(store, "events")] == kept
+
+
+def test_of_everything_only_the_words_asked_for_are_planned(store: Store) -> None:
+    put_events(store, 600)
+    with store.read() as connection:
+        assert plan_erasure(connection, wanted_words([PERSON])).empty
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_no_byte_of_the_person_stays_in_the_files(store: Store, tmp_path: Path) -> None:
+    put_events(store, 300)
+    put_events(store, 50, text=f"{PERSON} " * 500, body=PERSON.encode() * 700)
+    put_events(store, 300)
+    erase(store, [PERSON], NOW)
+    assert shred(store, [PERSON]) == []
+    held = [f.name for f in tmp_path.iterdir() if f.is_file() and b"zoe.adler" in f.read_bytes()]
+    assert held == []
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_was_deleted_before_the_erasure_is_shredded_too(store: Store, tmp_path: Path) -> None:
+    put_events(store, 300, text=f"{PERSON} " * 50)
+    do(store, lambda c: c.exec_driver_sql("PRAGMA secure_delete = OFF").fetchall())
+    do(store, lambda c: c.execute(text("DELETE FROM events")).rowcount)
+    erase(store, [PERSON], NOW)
+    assert shred(store, [PERSON]) == []
+    assert b"zoe.adler" not in (tmp_path / "store.sqlite").read_bytes()
+
+
+def test_postgresql_is_vacuumed_and_stays_usable(store: Store) -> None:
+    put_events(store, 3, customer=PERSON)
+    erase(store, [PERSON], NOW)
+    assert shred(store, [PERSON], rewrite=True) == []
+    assert len(put_events(store, 2)) == 2
+
+
+@pytest.fixture
+def command(store: Store, store_url: str, tmp_path: Path) -> CommandLine:
+    line = CommandLine(tmp_path)
+    line.configure(store=store_url)
+    return line
+
+
+def test_by_command_it_says_what_went_and_what_it_cannot_reach(
+    store: Store, command: CommandLine
+) -> None:
+    put_events(store, 2, customer=PERSON)
+    printed = command.run("erase", "--subject", PERSON, "--yes", code=0)
+    assert "removed from the store: 2 events, 2 deliveries" in printed
+    assert "nothing is left" in printed
+    assert "backups and exports" in printed
+
+
+def test_by_command_the_history_is_erased_after_the_store(
+    store: Store, command: CommandLine
+) -> None:
+    command.run("erase", "--subject", PERSON, "--subject", "Zoe Adler", "--yes")
+    assert command.erased == [[PERSON, "Zoe Adler"]]
+
+
+@pytest.mark.parametrize("how", [["--dry-run"], []], ids=["a dry run", "a no"])
+def test_by_command_nothing_goes_after(store: Store, command: CommandLine, how: list[str]) -> None:
+    put_events(store, 2, customer=PERSON)
+    printed = command.run("erase", "--subject", PERSON, *how, code=None, given="n\n")
+    assert "found: 2 events, 2 deliveries" in printed
+    assert (len(rows(store, "events")), command.erased) == (2, [])
