@@ -11,7 +11,7 @@ from typing import TypedDict
 from analytics.history import History
 from analytics.views import EPOCH_MS, ID_SHIFT
 
-HOUR_MS = 3_600_000
+ENOUGH_EVENTS = 2_000_000
 
 
 class Scope(TypedDict, total=False):
@@ -43,6 +43,33 @@ def within(history: History, scope: Scope, id_column: str = "event_id", table: s
         names = [source] if isinstance(source, str) else list(source)
         parts.append(f"{dot}source IN ({', '.join(map(quoted, names)) or 'NULL'})")
     return " AND ".join(parts) or "true"
+
+
+def thinning(history: History, scope: Scope) -> int:
+    """One of how many minutes of arrival is enough for percentiles over the scope: 1, 2, 4, ...
+
+    Percentiles of two million events are as good as those of ten, and take a fifth of the time.
+    """
+    found = history.sql(f"SELECT count(*) AS n FROM events WHERE {within(history, scope, 'id')}")
+    every = 1
+    while int(found.item()) > every * ENOUGH_EVENTS:
+        every *= 2
+    return every
+
+
+def thinned(every: int, id_column: str = "event_id") -> str:
+    """SQL: one of `every` stretches of 65.536 s, whole ones, so that neighbours stay neighbours."""
+    return "true" if every == 1 else f"({stretch(id_column)} & {every - 1}) = 0"
+
+
+def stretch(id_column: str = "event_id") -> str:
+    """SQL: in which stretch of 65.536 s it arrived; costs no division."""
+    return f"({id_column} >> {ID_SHIFT + 16})"
+
+
+def minute(id_column: str = "event_id") -> str:
+    """SQL: the minute of arrival, counted from 1970."""
+    return f"((({id_column} >> {ID_SHIFT}) + {EPOCH_MS}) // 60000)"
 
 
 def newest_at(history: History) -> datetime | None:

@@ -52,6 +52,18 @@ FROM actions
 WHERE outcome IN ('echo', 'labelled')
 """
 
+# Deliveries whose first item was a duplicate, so that no event with index 0 stands for them. With
+# them, deliveries are counted without telling ten million ids apart.
+HEADLESS_DELIVERIES = """
+WITH later AS (SELECT source, delivery_id, id FROM events WHERE item_index > 0)
+SELECT source, delivery_id, min(id) AS id
+FROM later
+WHERE delivery_id NOT IN (
+    SELECT delivery_id FROM events
+    WHERE item_index = 0 AND delivery_id IN (SELECT delivery_id FROM later))
+GROUP BY source, delivery_id
+"""
+
 CURRENT_LABELS = """
 SELECT event_id, field, arg_max(value, id) AS value, arg_max(author, id) AS author,
        max(recorded_at) AS recorded_at
@@ -84,6 +96,7 @@ VIEWS = {
     "current_enrichments": CURRENT_ENRICHMENTS,
     "dead_events": DEAD_EVENTS,
     "returned_events": RETURNED_EVENTS,
+    "headless_deliveries": HEADLESS_DELIVERIES,
     "current_labels": CURRENT_LABELS,
     "wide_events": WIDE_EVENTS,
 }

@@ -6,7 +6,7 @@ from typing import Unpack
 import polars as pl
 
 from analytics.history import History
-from analytics.scope import Scope, bucket, moment, within
+from analytics.scope import Scope, bucket, moment, stretch, thinned, thinning, within
 
 HOUR = timedelta(hours=1)
 
@@ -80,9 +80,15 @@ def outcomes(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     """
     return history.sql(
         f"""
-WITH arrived AS (
-    SELECT source, count(*) AS events, count(DISTINCT delivery_id) AS received
+WITH items AS (
+    SELECT source, count(*) AS events, count(*) FILTER (item_index = 0) AS whole
     FROM events WHERE {within(history, scope, "id")} GROUP BY source),
+headless AS (
+    SELECT source, count(*) AS headless
+    FROM headless_deliveries WHERE {within(history, scope, "id")} GROUP BY source),
+arrived AS (
+    SELECT source, events, whole + coalesce(headless, 0) AS received
+    FROM items LEFT JOIN headless USING (source)),
 again AS (
     SELECT source, count(*) AS duplicate
     FROM redeliveries WHERE {within(history, scope, "id")} GROUP BY source),
@@ -167,21 +173,32 @@ def senders(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     the provider says it happened to its arrival; null where it does not say);
     retry_after_p50_ms f64 (from a delivery's arrival to that of its duplicate);
     replay_count i64 (suspected replays); body_p50_bytes f64.
+    Order is compared within about a minute; over more than two million events, clocks and sizes are
+    those of every n-th minute.
     """
+    every = thinning(history, scope)
     return history.sql(
         f"""
-WITH seen AS (
-    SELECT source, preset, item_index, verified, suspected_replay, body_bytes,
-           epoch_us(received_at) - epoch_us(sent_at) AS lag_us,
-           sent_at < lag(sent_at) OVER (PARTITION BY source ORDER BY id) AS is_late
-    FROM events WHERE {within(history, scope, "id")}),
+WITH headless AS (
+    SELECT source, count(*) AS headless
+    FROM headless_deliveries WHERE {within(history, scope, "id")} GROUP BY source),
+items AS (
+    SELECT source, any_value(preset) AS preset, count(*) FILTER (item_index = 0) AS whole,
+           avg((NOT verified)::INT) AS unverified_share,
+           count(*) FILTER (suspected_replay) AS replay_count
+    FROM events WHERE {within(history, scope, "id")} GROUP BY source),
 arrived AS (
-    SELECT source, any_value(preset) AS preset, count(*) FILTER (item_index = 0) AS deliveries,
-           avg(is_late::INT) AS out_of_order_share, avg((NOT verified)::INT) AS unverified_share,
+    SELECT *, whole + coalesce(headless, 0) AS deliveries
+    FROM items LEFT JOIN headless USING (source)),
+seen AS (
+    SELECT source, body_bytes, epoch_us(received_at) - epoch_us(sent_at) AS lag_us,
+           sent_at < lag(sent_at) OVER (PARTITION BY source, {stretch("id")} ORDER BY id) AS is_late
+    FROM events WHERE {thinned(every, "id")} AND {within(history, scope, "id")}),
+clocked AS (
+    SELECT source, avg(is_late::INT) AS out_of_order_share,
            quantile_cont(lag_us, 0.5) / 1000 AS lag_p50_ms,
            quantile_cont(lag_us, 0.99) / 1000 AS lag_p99_ms,
-           count(*) FILTER (suspected_replay) AS replay_count,
-           approx_quantile(body_bytes, 0.5)::DOUBLE AS body_p50_bytes
+           quantile_cont(body_bytes, 0.5)::DOUBLE AS body_p50_bytes
     FROM seen GROUP BY source),
 again AS (
     SELECT source, count(*) AS duplicates,
@@ -197,6 +214,7 @@ SELECT source, preset, coalesce(deliveries, 0) AS deliveries,
                                 + coalesce(refusals, 0)) AS refused_share,
        out_of_order_share, unverified_share, lag_p50_ms, lag_p99_ms, retry_after_p50_ms,
        coalesce(replay_count, 0) AS replay_count, body_p50_bytes
-FROM arrived FULL JOIN again USING (source) FULL JOIN not_taken USING (source)
+FROM arrived LEFT JOIN clocked USING (source)
+FULL JOIN again USING (source) FULL JOIN not_taken USING (source)
 ORDER BY deliveries DESC, source"""
     )

@@ -1,13 +1,12 @@
 """Errors that precede tickets."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Unpack
 
 import polars as pl
 
 from analytics.history import History
-from analytics.scope import Scope, bucket, quoted, within
+from analytics.scope import Scope, minute, quoted, within
 
 ERROR_PRESETS = (
     "alertmanager", "aws_sns", "checkly", "cloudwatch", "datadog", "gcp_monitoring", "grafana",
@@ -44,8 +43,9 @@ def errors_before_tickets(
     For each of the `candidates` most frequent error fingerprints: the tickets of each category
     that arrived within `minutes` after a minute in which the error was seen, against how many
     arrive in as much time otherwise. A minute is counted once however often the error came in it,
-    and overlapping windows once. `errors` and `tickets` name sources; by default those whose preset
-    is known for one or the other.
+    and overlapping windows once; an error whose windows cover more than four fifths of the time is
+    left out, as there is no elsewhere to compare with. `errors` and `tickets` name sources; by
+    default those whose preset is known for one or the other.
     Out: fingerprint, error_title, category str; error_count i64, window_minutes i64 (minutes
     covered by the windows), ticket_count i64 (in them), expected f64 (tickets in as many minutes
     elsewhere), lift f64 (ticket_count / expected), z f64 (how unlikely by chance, in standard
@@ -55,44 +55,64 @@ def errors_before_tickets(
     ticket_sources = list(tickets) if tickets is not None else sources_of(history, TICKET_PRESETS)
     if not error_sources or not ticket_sources:
         return pl.DataFrame(schema=SCHEMA)
-    minute = bucket(timedelta(minutes=1))
     of_errors: Scope = {**scope, "source": error_sources}
     of_tickets: Scope = {**scope, "source": ticket_sources}
+    # Windows that touch are joined into one, and tickets are counted as differences of running
+    # totals at the ends: a join of every minute with every window took half a minute at 10 M.
     query = f"""
-WITH err AS MATERIALIZED (
-    SELECT fingerprint, {minute} // 60000 AS minute, count(*) AS n, min(event_id) AS first_event
-    FROM current_enrichments
-    WHERE fingerprint IS NOT NULL
-      AND {within(history, of_errors)} GROUP BY ALL),
-top AS MATERIALIZED (
-    SELECT fingerprint, sum(n)::BIGINT AS error_count, min(first_event) AS first_event
-    FROM err GROUP BY fingerprint ORDER BY error_count DESC LIMIT {int(candidates)}),
+WITH top AS MATERIALIZED (
+    SELECT fingerprint, count(*) AS error_count, min(event_id) AS first_event
+    FROM enrichments
+    WHERE revision = 1 AND fingerprint IS NOT NULL AND {within(history, of_errors)}
+    GROUP BY fingerprint ORDER BY error_count DESC, fingerprint LIMIT {int(candidates)}),
+err AS (
+    SELECT DISTINCT fingerprint, {minute()} AS minute FROM enrichments
+    WHERE revision = 1 AND fingerprint IN (SELECT fingerprint FROM top)
+      AND {within(history, of_errors)}),
 tick AS MATERIALIZED (
-    SELECT category, {minute} // 60000 AS minute, count(*) AS n
-    FROM current_enrichments
-    WHERE {within(history, of_tickets)} GROUP BY ALL),
-bounds AS (SELECT min(minute) AS low, max(minute) AS high FROM (
-    SELECT minute FROM tick UNION ALL SELECT minute FROM err)),
-totals AS (
-    SELECT category, sum(n) AS all_tickets, any_value(high - low + 1) AS all_minutes
-    FROM tick CROSS JOIN bounds GROUP BY category),
-covered AS MATERIALIZED (
-    SELECT DISTINCT fingerprint, minute + step AS minute
-    FROM err SEMI JOIN top USING (fingerprint)
-    CROSS JOIN (SELECT unnest(range(1, {int(minutes)} + 1)) AS step)
-    WHERE minute + step <= (SELECT high FROM bounds)),
-size AS (SELECT fingerprint, count(*) AS window_minutes FROM covered GROUP BY fingerprint),
+    SELECT category, {minute()} AS minute, count(*) AS n
+    FROM current_enrichments WHERE {within(history, of_tickets)} GROUP BY ALL),
+bounds AS MATERIALIZED (
+    SELECT min(low) AS low, max(high) AS high FROM (
+        SELECT min(minute) AS low, max(minute) AS high FROM tick
+        UNION ALL SELECT min(minute), max(minute) FROM err)),
+runs AS (
+    SELECT fingerprint, minute, sum(is_new) OVER (PARTITION BY fingerprint ORDER BY minute) AS run
+    FROM (SELECT *, (minute - lag(minute, 1, 0) OVER (PARTITION BY fingerprint ORDER BY minute)
+                     > {int(minutes)})::INT AS is_new FROM err)),
+windows AS (
+    SELECT fingerprint, min(minute) AS after, least(max(minute) + {int(minutes)}, high) AS upto
+    FROM runs CROSS JOIN bounds GROUP BY fingerprint, run, high),
+size AS MATERIALIZED (
+    SELECT fingerprint, sum(upto - after)::BIGINT AS window_minutes,
+           any_value(high - low + 1) AS all_minutes
+    FROM windows CROSS JOIN bounds GROUP BY fingerprint
+    HAVING window_minutes BETWEEN 1 AND 0.8 * all_minutes),
+ends AS (
+    SELECT fingerprint, upto AS minute, 1 AS sign FROM windows SEMI JOIN size USING (fingerprint)
+    UNION ALL
+    SELECT fingerprint, after, -1 FROM windows SEMI JOIN size USING (fingerprint)),
+running AS (
+    SELECT category, minute, sum(coalesce(n, 0)) OVER (PARTITION BY category ORDER BY minute) AS n
+    FROM (SELECT unnest(range(low, high + 1)) AS minute FROM bounds)
+    CROSS JOIN (SELECT DISTINCT category FROM tick) LEFT JOIN tick USING (category, minute)),
 hit AS (
-    SELECT fingerprint, category, sum(n)::BIGINT AS ticket_count
-    FROM covered JOIN tick USING (minute) GROUP BY ALL)
-SELECT fingerprint, e.title AS error_title, category, error_count, window_minutes, ticket_count,
-       (all_tickets - ticket_count) / (all_minutes - window_minutes) * window_minutes AS expected,
+    SELECT fingerprint, category, sum(sign * n)::BIGINT AS ticket_count
+    FROM ends JOIN running USING (minute) GROUP BY ALL),
+totals AS (SELECT category, sum(n) AS all_tickets FROM tick GROUP BY category),
+judged AS (
+    SELECT fingerprint, category, window_minutes, ticket_count,
+           (all_tickets - ticket_count) / (all_minutes - window_minutes) * window_minutes
+               AS expected
+    FROM hit JOIN size USING (fingerprint) JOIN totals USING (category)
+    WHERE ticket_count >= {int(least)} AND all_tickets > ticket_count),
+named AS (
+    SELECT id AS first_event, title AS error_title FROM events
+    WHERE id IN (SELECT first_event FROM top))
+SELECT fingerprint, error_title, category, error_count, window_minutes, ticket_count, expected,
        ticket_count / expected AS lift, (ticket_count - expected) / sqrt(expected) AS z
-FROM hit JOIN size USING (fingerprint) JOIN top USING (fingerprint) JOIN totals USING (category)
-LEFT JOIN events e ON e.id = top.first_event
-WHERE all_minutes > window_minutes AND ticket_count >= {int(least)}
-  AND all_tickets > ticket_count AND ticket_count > expected
-ORDER BY z DESC, fingerprint, category"""
+FROM judged JOIN top USING (fingerprint) LEFT JOIN named USING (first_event)
+WHERE ticket_count > expected ORDER BY z DESC, fingerprint, category"""
     return history.sql(query)
 
 
@@ -113,14 +133,13 @@ def aftermath(
     """
     ticket_sources = list(tickets) if tickets is not None else sources_of(history, TICKET_PRESETS)
     of_tickets: Scope = {**scope, "source": ticket_sources}
-    minute = f"{bucket(timedelta(minutes=1))} // 60000"
     return history.sql(
         f"""
-WITH err AS (SELECT DISTINCT {minute} AS minute FROM current_enrichments
+WITH err AS (SELECT DISTINCT {minute()} AS minute FROM current_enrichments
              WHERE fingerprint = {quoted(fingerprint)} AND {within(history, scope)}),
 began AS (SELECT minute FROM (SELECT minute, lag(minute) OVER (ORDER BY minute) AS before FROM err)
           WHERE before IS NULL OR minute - before > {int(minutes)}),
-tick AS (SELECT {minute} AS minute, count(*) AS n FROM current_enrichments
+tick AS (SELECT {minute()} AS minute, count(*) AS n FROM current_enrichments
          WHERE category = {quoted(category)} AND {within(history, of_tickets)} GROUP BY ALL),
 steps AS (SELECT unnest(range(-{int(minutes)}, {int(minutes)} + 1)) AS step)
 SELECT step AS minute, (SELECT count(*) FROM began) AS burst_count,

@@ -61,11 +61,13 @@ def savings(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     return history.sql(
         f"""
 WITH found AS (
-    SELECT source, cost_usd,
-           CASE WHEN cache_hit THEN 'reused' WHEN degraded THEN 'degraded'
-                WHEN cost_usd > 0 THEN 'paid' ELSE 'local' END AS way
-    FROM current_enrichments WHERE {within(history, scope)}),
-sums AS (SELECT source, way, count(*) AS event_count, sum(cost_usd) AS usd FROM found GROUP BY ALL),
+    SELECT source, cache_hit, degraded, cost_usd > 0 AS paid, count(*) AS n, sum(cost_usd) AS usd
+    FROM current_enrichments WHERE {within(history, scope)} GROUP BY ALL),
+sums AS (
+    SELECT source, CASE WHEN cache_hit THEN 'reused' WHEN degraded THEN 'degraded'
+                        WHEN paid THEN 'paid' ELSE 'local' END AS way,
+           sum(n)::BIGINT AS event_count, sum(usd) AS usd
+    FROM found GROUP BY ALL),
 price AS (
     SELECT source, sum(usd) / sum(event_count) AS usd_each, sum(usd) AS spent_usd
     FROM sums WHERE way = 'paid' GROUP BY source),

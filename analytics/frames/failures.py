@@ -21,14 +21,16 @@ WITH failed AS (
     SELECT event_id, source, provider, coalesce(error_kind, '(none)') AS error_kind,
            count(*) AS attempt_count, arg_max(error, id) AS example,
            max(finished_at) AS last_at
-    FROM attempts WHERE outcome <> 'enriched' AND {within(history, scope)} GROUP BY ALL)
+    FROM attempts WHERE outcome <> 'enriched' AND {within(history, scope)} GROUP BY ALL),
+saved AS (
+    SELECT DISTINCT event_id, true AS is_saved FROM enrichments
+    WHERE NOT candidate AND event_id IN (SELECT event_id FROM failed))
 SELECT f.source, f.provider, f.error_kind, sum(attempt_count)::BIGINT AS attempt_count,
        count(*) AS event_count,
-       count(*) FILTER (f.event_id IN (SELECT event_id FROM current_enrichments))
-           AS recovered_count,
+       count(is_saved) AS recovered_count,
        count(d.event_id) AS dead_count,
        arg_max(f.example, f.last_at) AS example, max(f.last_at) AS last_at
-FROM failed f LEFT JOIN dead_events d USING (event_id)
+FROM failed f LEFT JOIN saved USING (event_id) LEFT JOIN dead_events d USING (event_id)
 GROUP BY f.source, f.provider, f.error_kind ORDER BY attempt_count DESC, f.source, f.error_kind"""
     )
 
@@ -40,13 +42,18 @@ def dead(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     errors list[str] (of every attempt, in order), received_at, died_at datetime[us, UTC].
     """
     return history.sql(
-        f"""SELECT d.event_id, d.source, any_value(e.event_type) AS event_type,
-                   any_value(e.title) AS title, any_value(d.error_kind) AS error_kind,
-                   count(*) AS attempt_count, list(a.error ORDER BY a.id) AS errors,
-                   any_value(e.received_at) AS received_at, any_value(d.died_at) AS died_at
-        FROM dead_events d JOIN attempts a USING (event_id) LEFT JOIN events e ON e.id = d.event_id
-        WHERE {within(history, scope, table="d")}
-        GROUP BY d.event_id, d.source ORDER BY died_at DESC"""
+        f"""
+WITH gone AS MATERIALIZED (
+    SELECT * FROM dead_events WHERE {within(history, scope)}),
+tried AS (
+    SELECT event_id, count(*) AS attempt_count, list(error ORDER BY id) AS errors FROM attempts
+    WHERE event_id IN (SELECT event_id FROM gone) GROUP BY event_id),
+told AS (
+    SELECT id AS event_id, event_type, title, received_at FROM events
+    WHERE id IN (SELECT event_id FROM gone))
+SELECT event_id, source, event_type, title, error_kind, attempt_count, errors, received_at, died_at
+FROM gone JOIN tried USING (event_id) LEFT JOIN told USING (event_id)
+ORDER BY died_at DESC, event_id"""
     )
 
 
