@@ -9,7 +9,7 @@ import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from pydantic import Field, ValidationError
@@ -331,7 +331,25 @@ def main() -> None:
     try:
         app()
     except HooksiftError as error:
-        sys.exit(f"hooksift: {error}")
+        give_up(error)
+    except BaseExceptionGroup as group:
+        meant, others = group.split(HooksiftError)
+        if meant is None or others is not None:
+            raise
+        give_up(first_of(meant))
+
+
+def first_of(group: BaseException) -> BaseException:
+    """The first error within nested groups."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def give_up(error: BaseException) -> NoReturn:
+    """One clear line on standard error, exit code 2."""
+    typer.echo(f"hooksift: {error}", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

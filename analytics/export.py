@@ -28,11 +28,9 @@ def export_history(
     with connect(place) as newest:
         version = newest.sql(f"SELECT id FROM ducklake_current_snapshot('{NAME}')").item()
     with connect(place, version=version) as history:
+        _make_folder(target.parent if kind == "duckdb" else target)
         if kind == "duckdb":
-            target.parent.mkdir(parents=True, exist_ok=True)
             history.connection.execute(f"ATTACH {quoted(str(target))} AS target")
-        else:
-            target.mkdir(parents=True)
         for name in wanted:
             if kind == "duckdb":
                 statement = f"CREATE TABLE target.{name} AS SELECT * FROM {name} ORDER BY id"
@@ -60,6 +58,13 @@ def _copy(table: str, file: Path, kind: str) -> str:
         for column in columns
     )
     return f"COPY (SELECT {shown} FROM {table} ORDER BY id) TO {quoted(str(file))} (HEADER)"
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HistoryError(f"cannot write to {folder}: {error.strerror}") from error
 
 
 def _check(target: Path, kind: str, tables: list[str]) -> None:

@@ -42,9 +42,11 @@ async def run_landing(
             is_last = stop.is_set()
             try:
                 landed = await loop.run_in_executor(thread, work.turn)
-            except (HistoryError, StoreError, duckdb.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - a row that does not fit must not stop intake
                 failures += 1
-                log.warning("landing_failed", error=str(error), failures=failures)
+                known = isinstance(error, HistoryError | StoreError | duckdb.Error | OSError)
+                said = str(error) if known else type(error).__name__
+                log.warning("landing_failed", error=said, failures=failures)
                 await loop.run_in_executor(thread, work.let_go)
             else:
                 failures = 0

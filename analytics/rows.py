@@ -68,8 +68,6 @@ def _array(values: Sequence[Any], kind: str) -> pa.Array:
         return pa.array([_words(value) for value in values], ARROW[kind])
     if kind == "DOUBLE[]":
         return pa.array([msgspec.json.decode(value) for value in values], ARROW[kind])
-    if kind == "DOUBLE[]":
-        return pa.array([msgspec.json.decode(value) for value in values], ARROW[kind])
     return pa.array(values, ARROW[kind])
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Claim, classify and summarise, record; and the actions that follow."""

@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from enrich.casework import Casework
 from enrich.examples import ExampleIndex
 from enrich.labels import load_labelled, newest_label_id
-from enrich.learned import FingerprintMemory
 from enrich.outcomes import ActionsFor, Case, OutcomeMaker, no_actions
 from enrich.plan import Plan
 from enrich.recorder import Observer, Recorder, Silent
@@ -46,7 +45,6 @@ Limits = Callable[[], dict[str, int]]
 INSTANT_LANES = 2  # one commits while the other computes
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
-STORE_PATIENCE_SECONDS = 300.0  # how long paid answers are kept while the store is away
 
 
 def utc_now() -> datetime:
@@ -73,7 +71,6 @@ class Worker:
         self._store = store
         self._plan = plan
         self._observer: Observer = observer or Silent()
-        self._memory = FingerprintMemory(store)
         self._examples = examples
         self._newest_label = 0
         self._now = now
@@ -81,8 +78,6 @@ class Worker:
         maker = OutcomeMaker(plan, store.new_ids, now, chance, actions_for)
         self._casework = Casework(store, plan, maker, now, screen)
         self._recorder = Recorder(store, maker, self._casework.book, self._observer, sleep)
-        self._examples = examples
-        self._newest_label = 0
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
         self._wakes: list[asyncio.Event] = []
         self._stopping = False

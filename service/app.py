@@ -29,14 +29,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from service.acks import AckTimes, store_acks
 from service.endpoint import Endpoint
-from service.errors import StoreUnavailable
+from service.errors import HooksiftError, StoreUnavailable
 from service.metrics import Metrics, QueueCollector
 from service.pairing_watch import PairingWatch
 from service.quarantine import QuarantineBuffer, store_quarantine
 from service.receive import PREFIX, Receiver
 from service.refusals import RefusalCounter, store_refusals
 from service.settings import ReceiveSettings
-from service.store import Store
+from service.store import Handler, Store
 from service.tables import to_microseconds
 
 FLUSH_SECONDS = 1.0
@@ -168,19 +168,28 @@ async def flush_forever(
 async def flush(
     refusals: RefusalCounter, acks: AckTimes, quarantine: QuarantineBuffer, store: Store
 ) -> None:
-    """Write refusals, ack times and quarantine; refusals are counted again if that fails."""
+    """Write refusals, ack times and quarantine, each by itself.
+
+    Refusals are counted again if that fails; ack times and quarantined bytes are let go.
+    """
     refused, times, kept = refusals.drain(), acks.drain(), quarantine.drain()
-    try:
-        if refused:
-            await store.write(store_refusals(store.new_ids), refused)
-        if times:
-            window_at = to_microseconds(datetime.now(UTC))
-            await store.write(store_acks(store.new_ids, window_at), times)
-        if kept:
-            await store.write(store_quarantine(store.new_ids), kept)
-    except StoreUnavailable as error:
+    window_at = to_microseconds(datetime.now(UTC))
+    if refused and not await stored(store, store_refusals(store.new_ids), refused):
         refusals.give_back(refused)
+    if times:
+        await stored(store, store_acks(store.new_ids, window_at), times)
+    if kept:
+        await stored(store, store_quarantine(store.new_ids), kept)
+
+
+async def stored(store: Store, handler: Handler, rows: Any) -> bool:
+    """Whether these counts are on disk; says in the log when they are not."""
+    try:
+        await store.write(handler, rows)
+    except HooksiftError as error:
         log.warning("counts_not_stored", reason=str(error))
+        return False
+    return True
 
 
 def describe_receive(app: Litestar) -> None:

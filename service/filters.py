@@ -33,7 +33,7 @@ BREAKING = frozenset(
         "ol",
     )
 )
-HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+HIDDEN = re.compile(r"<(/?)(script|style)\b", re.IGNORECASE)
 MAX_HTML_CHARACTERS = 200_000
 MAX_LINES = 500
 MAX_DEPTH = 50
@@ -64,11 +64,29 @@ def _html(_: str) -> Filter:
         text = scalar_text(value)
         if text is None or ("<" not in text and "&" not in text):
             return text
-        text = HIDDEN.sub("", text[:MAX_HTML_CHARACTERS])
+        text = _without_hidden(text[:MAX_HTML_CHARACTERS])
         text = TAG.sub(lambda tag: "\n" if tag[2].lower() in BREAKING else "", text)
-        return re.sub(r"\s*\n\s*", "\n", html.unescape(text)).strip()
+        lines = (line.strip() for line in html.unescape(text).split("\n"))
+        return "\n".join(line for line in lines if line)
 
     return strip
+
+
+def _without_hidden(text: str) -> str:
+    """Without scripts and styles, in one pass: a search for each closing tag would be quadratic."""
+    kept: list[str] = []
+    start, hidden = 0, ""
+    for tag in HIDDEN.finditer(text):
+        closes, name = bool(tag[1]), tag[2].lower()
+        if not hidden and not closes:
+            kept.append(text[start : tag.start()])
+            hidden = name
+        elif hidden == name and closes:
+            end = text.find(">", tag.end())
+            start, hidden = (len(text) if end < 0 else end + 1), ""
+    if not hidden:
+        kept.append(text[start:])
+    return "".join(kept)
 
 
 def _pairs(_: str) -> Filter:

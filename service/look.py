@@ -49,10 +49,13 @@ class Filter:
         return " AND ".join(parts), values
 
 
+MAX_ID = 2**63 - 1
+
+
 def first_id_at(moment: datetime) -> int:
     """The least id that can have been made then: ids begin with their time."""
     milliseconds = to_microseconds(moment) // 1000 - ID_EPOCH_MS
-    return max(0, milliseconds) << (NODE_BITS + SEQUENCE_BITS)
+    return min(max(0, milliseconds) << (NODE_BITS + SEQUENCE_BITS), MAX_ID)
 
 
 def moment_of(words: str, now: datetime) -> datetime:
@@ -61,7 +64,10 @@ def moment_of(words: str, now: datetime) -> datetime:
     Raises ValueError.
     """
     if words[-1:] in UNITS and words[:-1].replace(".", "", 1).isdecimal():
-        return now - timedelta(seconds=float(words[:-1]) * UNITS[words[-1]])
+        try:
+            return now - timedelta(seconds=float(words[:-1]) * UNITS[words[-1]])
+        except OverflowError:
+            raise ValueError(f"{words!r} is before all time; write 30m, 6h or 2d") from None
     try:
         moment = datetime.fromisoformat(words)
     except ValueError:

@@ -99,12 +99,16 @@ def claim(connection: Connection, request: ClaimRequest) -> list[Claim]:
     left = request.limit
     room = dict(request.source_limits)
     sources = waiting_sources(connection, request.kind)
+    if sources:  # with room for one the first is served: let it not always be the same
+        first = (request.lease ^ request.lease >> 22) % len(sources)
+        sources = sources[first:] + sources[:first]
     claims: list[Claim] = []
     for priority in PRIORITIES:
         hungry = [source for source in sources if room.get(source, left) > 0]
         while left > 0 and hungry:
             share = max(1, left // len(hungry))
-            quotas = [(s, min(share, room.get(s, left))) for s in hungry][:left]
+            asked, rest = hungry[:left], hungry[left:]
+            quotas = [(s, min(share, room.get(s, left))) for s in asked]
             rows = words_of(connection).pick_work(
                 connection,
                 request.kind,
@@ -116,13 +120,13 @@ def claim(connection: Connection, request: ClaimRequest) -> list[Claim]:
             )
             claims.extend(_claim_of(request, row, until) for row in rows)
             left -= len(rows)
-            taken = dict.fromkeys(hungry, 0)
+            taken = dict.fromkeys(asked, 0)
             for row in rows:
                 taken[row[2]] += 1
             for source in room.keys() & taken.keys():
                 room[source] -= taken[source]
-            filled = {source for source, quota in quotas if taken[source] == quota}
-            hungry = [s for s in hungry if s in filled and room.get(s, left) > 0]
+            filled = [source for source, quota in quotas if taken[source] == quota]
+            hungry = [s for s in (*rest, *filled) if room.get(s, left) > 0]
     return claims
 
 

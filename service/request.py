@@ -6,6 +6,7 @@ IntakeError
 └── Unparsable    the sender is proven, but the body cannot be read: answer 400
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -74,8 +75,8 @@ class Request:
         self._query: dict[str, str] | None = None
         if len(self._index) != len(headers):
             self._index = dict(reversed(headers))
-            names = [name for name, _ in headers]
-            self._repeated = frozenset(name for name in self._index if names.count(name) > 1)
+            counts = Counter(name for name, _ in headers)
+            self._repeated = frozenset(name for name, count in counts.items() if count > 1)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its lower-case name."""

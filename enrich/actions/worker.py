@@ -6,10 +6,11 @@ the target's `delivery` says.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
+from sqlalchemy import Connection
 
 from enrich.actions.adapters.contract import Guarantee, Messenger
 from enrich.actions.errors import ActionError, DoubtError, NotOursError, TransientError
@@ -19,7 +20,7 @@ from enrich.actions.rule_book import REVIEW, RuleBook
 from enrich.actions.settings import ActSettings
 from enrich.actions.targets import Target
 from service.errors import StoreUnavailable
-from service.queue import ACT, Claim, ClaimRequest, NewWork, claim_each, next_available_at
+from service.queue import ACT, Claim, ClaimRequest, NewWork, bury, claim_each, next_available_at
 from service.store import Store
 from service.tables import to_microseconds
 
@@ -118,6 +119,11 @@ class ActionWorker:
         except StoreUnavailable as error:  # the lease runs out and the work is claimed again
             log.warning("action not recorded", name=claim.name, error=str(error))
             return
+        except Exception as error:  # noqa: BLE001 - one event's bug must not stop the others
+            name = type(error).__name__  # no traceback: its frames hold bodies and credentials
+            log.error("action failed", name=claim.name, error=name)  # noqa: TRY400
+            await self._give_up(claim, name)
+            return
         log.info(
             "action",
             event_id=claim.event_id,
@@ -125,6 +131,13 @@ class ActionWorker:
             outcome=ending.outcome if kept else "lease lost",
             error_kind=ending.error_kind,
         )
+
+    async def _give_up(self, claim: Claim, reason: str) -> None:
+        """Bury work that cannot even be recorded as failed; it would come back for ever."""
+        try:
+            await self._store.write(bury_each, (claim, self._now(), f"bug: {reason}"))
+        except StoreUnavailable as error:
+            log.warning("action not recorded", name=claim.name, error=str(error))
 
     async def _attempt(self, claim: Claim, started: datetime) -> Finish:
         case = await asyncio.to_thread(self._performer.open_case, claim)
@@ -249,3 +262,10 @@ def _label(case: Case, ticket: str) -> str:
 def _guarantee(case: Case) -> Guarantee:
     adapter: Messenger = case.target.adapter  # type: ignore[assignment]
     return adapter.guarantee
+
+
+def bury_each(
+    connection: Connection, _tx: int, payloads: Sequence[tuple[Claim, datetime, str]]
+) -> list[bool]:
+    """The handler that makes dead letters of work whose failure cannot be recorded."""
+    return bury(connection, payloads)

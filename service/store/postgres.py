@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
 
+PLAIN = {bool, int, float}
 SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
 
 
@@ -52,8 +53,33 @@ def insert_rows(
 ) -> None:
     """Insert rows whose values are already what PostgreSQL stores."""
     if rows:
-        arrays = [list(values) for values in zip(*rows, strict=True)]
+        arrays = [array_text(values) for values in zip(*rows, strict=True)]
         cursor(connection).execute(insert_statement(table, tuple(columns)), arrays)
+
+
+def array_text(values: Iterable[Any]) -> str:
+    """A PostgreSQL array in its text form; psycopg's own way costs half of the whole transaction.
+
+    Takes None, str, bytes, bool, int and float.
+    """
+    return "{" + ",".join([element_text(value) for value in values]) + "}"
+
+
+def element_text(value: Any) -> str:
+    """One element of an array."""
+    if value is None:
+        return "NULL"
+    kind = type(value)
+    if kind is bytes:
+        return f'"\\\\x{value.hex()}"'
+    text = str(value)
+    if kind in PLAIN:
+        return text
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if '"' in text:
+        text = text.replace('"', '\\"')
+    return f'"{text}"'
 
 
 def claim_keys(
@@ -70,13 +96,13 @@ def claim_keys(
         " ON CONFLICT (digest) DO UPDATE SET"
         " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
         " WHERE dedup_keys.expires_at <= %s RETURNING 1",
-        [[key[i] for key in wanted] for i in range(3)] + [now],
+        [*(array_text([key[i] for key in wanted]) for i in range(3)), now],
     )
     if len(taken.fetchall()) == len(keys):
         return {}
     found = cursor(connection).execute(
         "SELECT digest, delivery_id FROM dedup_keys WHERE digest = ANY(%s::bytea[])",
-        [list(first)],
+        [array_text(first)],
     )
     owner = {bytes(digest): delivery_id for digest, delivery_id in found.fetchall()}
     return {digest: owner[digest] for digest, mine, _ in keys if owner[digest] != mine}

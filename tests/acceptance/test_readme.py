@@ -7,6 +7,7 @@ import pytest
 import typer
 
 import hooksift
+from service.preset import preset_names
 from service.settings_table import markdown
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -63,3 +64,7 @@ def test_every_link_to_a_file_leads_somewhere() -> None:
 @pytest.mark.parametrize("page", ["queue.md"])
 def test_a_page_that_promises_to_be_short_is(page: str) -> None:
     assert len((Path(__file__).parents[2] / "docs" / page).read_text().splitlines()) <= 80
+
+
+def test_the_readme_counts_the_presets_right() -> None:
+    assert f"({len(preset_names())} presets" in README

@@ -188,3 +188,13 @@ def test_workers_side_by_side_share_without_overlap(
     add(stores[0], *[work(i) for i in range(100)])
     taken = [c.event_id for store in stores for c in claim(store, 20)]
     assert len(taken) == len(set(taken)) == 20 * workers
+
+
+def test_with_room_for_one_no_source_is_left_out_for_ever(store: Store) -> None:
+    add(store, *[work(i, "aaa") for i in range(20)], *[work(100 + i, "zzz") for i in range(5)])
+    assert {claim(store, 1)[0].source for _ in range(20)} == {"aaa", "zzz"}
+
+
+def test_a_source_that_waits_does_not_hide_one_that_is_due(store: Store) -> None:
+    add(store, work(1, "aaa", at=NOW + timedelta(hours=1)), work(2, "zzz"))
+    assert [c.source for c in claim(store, 1)] == ["zzz"]

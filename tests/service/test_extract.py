@@ -9,6 +9,7 @@ from deliveries import NOW, scene
 
 from service.expressions import View, compile_text, compile_value
 from service.extract import MAX_ITEMS, MAX_TITLE_CHARACTERS, Item, compile_extractor, moment_of
+from service.filters import FILTERS
 from service.preset import load_preset
 from service.request import Payload, Request
 
@@ -200,3 +201,17 @@ def test_without_an_id_of_the_provider_there_is_no_delivery_key() -> None:
     request = here.send()
     assert here.reader.delivery_key(request, here.reader.parse(request)) is None
     assert here.reader.verify(request, NOW).signed_digest is None
+
+
+def test_html_with_a_long_run_of_spaces_is_read_in_linear_time() -> None:
+    """Twice the text may not take much more than twice the steps: quadratic work would hang."""
+    assert FILTERS["html"]("")("<" + " " * 200_000 + "x") is not None
+
+
+def test_scripts_and_styles_of_html_are_left_out() -> None:
+    text = "a<script>b</script>c<style>d</style >e<script>f"
+    assert FILTERS["html"]("")(text) == "ace"
+
+
+def test_many_open_scripts_end_at_once() -> None:
+    assert FILTERS["html"]("")("x" + "<script" * 20_000) == "x"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
-from servers.receiver import RunningReceiver, Source, receiving
+from servers.receiver import RunningReceiver, Source, receiving, until
 
 from service import logs
 from service.store import open_store
@@ -75,7 +75,7 @@ def test_health_is_told_to_everybody(here: RunningReceiver) -> None:
 def test_the_metrics_hold_what_the_receiver_did(here: RunningReceiver, name: str) -> None:
     here.send("a")
     here.client.post("/v1/webhooks/a")
-    assert f"{name}{{" in here.client.get("/metrics").text
+    until(lambda: f"{name}{{" in here.client.get("/metrics").text)
 
 
 def test_a_store_that_is_closed_is_not_ready(tmp_path: Path) -> None:
