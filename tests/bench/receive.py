@@ -149,8 +149,9 @@ def compare(
 def table(found: dict[tuple[str, str], dict[str, float]]) -> list[str]:
     lines = [
         (
-            "| store | what | deliveries/s | x tutorial | server CPU us each | of it scaled to a bare"
-            " handler's 75 | p50 / p99 ms at full load | p50 / p99 ms at half |"
+            "| store | what | deliveries/s | x tutorial | server CPU us each |"
+            " of it scaled to a bare handler's 75 |"
+            " p50 / p99 ms at full load | p50 / p99 ms at half |"
         ),
         "|---|---|---|---|---|---|---|---|",
     ]
