@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from service.queue import ENRICH, NewWork, enqueue
 from service.store.store import words_of
@@ -107,7 +107,7 @@ def digest_of(*parts: str | bytes) -> bytes:
 def store_arrivals(connection: Connection, tx: int, arrivals: Sequence[Arrival]) -> list[Receipt]:
     """The handler that stores many callers' arrivals in one transaction."""
     owners = claim_keys(connection, arrivals)
-    batch = Batch(tx)
+    batch = Batch(tx, erased_owners(connection, arrivals, owners))
     receipts = [batch.take(arrival, owners) for arrival in arrivals]
     batch.insert(connection)
     return receipts
@@ -127,6 +127,20 @@ def claim_keys(connection: Connection, arrivals: Sequence[Arrival]) -> dict[byte
     return owners
 
 
+def erased_owners(
+    connection: Connection, arrivals: Sequence[Arrival], owners: dict[bytes, int]
+) -> frozenset[int]:
+    """Deliveries whose content comes again under another id, though it was erased."""
+    seen = {owner for a in arrivals if (owner := owner_of(a.content_digest, a, owners))}
+    if not seen:
+        return frozenset()
+    listed = ", ".join(str(owner) for owner in seen)
+    rows = connection.execute(
+        text(f"SELECT delivery_id FROM tombstones WHERE delivery_id IN ({listed})")
+    )
+    return frozenset(rows.scalars())
+
+
 def owner_of(digest: bytes | None, arrival: Arrival, owners: dict[bytes, int]) -> int | None:
     """Who had the key before this arrival; None where the arrival itself is the first."""
     owner = owners.get(digest) if digest else None
@@ -136,8 +150,9 @@ def owner_of(digest: bytes | None, arrival: Arrival, owners: dict[bytes, int]) -
 class Batch:
     """The rows of one transaction, gathered before they are inserted table by table."""
 
-    def __init__(self, tx: int) -> None:
+    def __init__(self, tx: int, erased: frozenset[int] = frozenset()) -> None:
         self.tx = tx
+        self.erased = erased
         self.deliveries: list[tuple[object, ...]] = []
         self.events: list[tuple[object, ...]] = []
         self.redeliveries: list[tuple[object, ...]] = []
@@ -160,8 +175,10 @@ class Batch:
                 seen.add(event.digest)
         if not fresh:
             return self._duplicate(arrival, first or arrival.id)
-        replayed = owner_of(arrival.content_digest, arrival, owners) is not None
-        self._store(arrival, fresh, replayed)
+        original = owner_of(arrival.content_digest, arrival, owners)
+        if original is not None and original in self.erased:
+            return self._duplicate(arrival, original)
+        self._store(arrival, fresh, original is not None)
         return Receipt(arrival.id, len(fresh), duplicate=False)
 
     def _duplicate(self, arrival: Arrival, first: int) -> Receipt:

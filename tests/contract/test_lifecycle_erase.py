@@ -204,6 +204,16 @@ def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(store: Store) ->
         assert running.send("gh", delivery).json()["status"] == "duplicate"
 
 
+def test_the_same_content_under_another_id_neither(store: Store) -> None:
+    source = Source("github")
+    body = {"comment": {"body": f"call {PERSON}"}}
+    with receiving(store, {"gh": source}) as running:
+        running.send("gh", source.delivery(body, key="d-7"))
+        erase(store, [PERSON], NOW)
+        assert running.send("gh", source.delivery(body, key="d-8")).json()["status"] == "duplicate"
+    assert rows(store, "events") == []
+
+
 def test_an_erasure_leaves_a_tombstone_and_a_note_without_the_person(store: Store) -> None:
     (event,) = put_events(store, 1, customer=PERSON)
     erase(store, [PERSON], NOW)
