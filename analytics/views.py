@@ -21,16 +21,17 @@ LEFT JOIN (
 ) n USING (id)
 """
 
+# Written as two branches with NOT IN, because of a join with the few later revisions DuckDB now and
+# then builds the table of the ten million side.
 CURRENT_ENRICHMENTS = """
-SELECT e.*
-FROM enrichments e
-LEFT JOIN (
-    SELECT event_id, max(revision) AS last_revision
-    FROM enrichments
-    WHERE revision > 1 AND NOT candidate
-    GROUP BY event_id
-) later USING (event_id)
-WHERE NOT e.candidate AND e.revision = coalesce(later.last_revision, 1)
+SELECT * FROM enrichments
+WHERE revision = 1 AND NOT candidate
+  AND event_id NOT IN (SELECT event_id FROM enrichments WHERE revision > 1 AND NOT candidate)
+UNION ALL
+SELECT * FROM enrichments
+WHERE revision > 1 AND NOT candidate AND (event_id, revision) IN (
+    SELECT (event_id, max(revision)) FROM enrichments
+    WHERE revision > 1 AND NOT candidate GROUP BY event_id)
 """
 
 # Few events die: they are looked up among the enrichments, never the enrichments among them.

@@ -21,11 +21,9 @@ TICKET_PRESETS = (
 
 def sources_of(history: History, presets: Iterable[str]) -> list[str]:
     """The sources whose deliveries had one of these presets, in order."""
-    names = ", ".join(map(quoted, presets))
-    found = history.sql(
-        f"SELECT DISTINCT source FROM events WHERE preset IN ({names}) ORDER BY source"
-    )
-    return found["source"].to_list()
+    found = history.sql("SELECT DISTINCT source, preset FROM events")
+    named = found.filter(found["preset"].is_in(list(presets)))
+    return named["source"].unique().sort().to_list()
 
 
 def errors_before_tickets(
