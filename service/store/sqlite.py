@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 PRAGMAS = (
-    "PRAGMA page_size = 8192",  # of a new file; a delivery is some 5 KB, and 4096 cost 30 % more CPU
+    "PRAGMA page_size = 8192",  # of a new file; at 4096 a delivery of 5 KB cost 30 % more
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",  # an acknowledgement means: on disk
     "PRAGMA busy_timeout = 10000",
