@@ -23,7 +23,8 @@ def progress(history: History) -> tuple[int, int]:
 
 def tables(history: History) -> Iterator[tuple[str, pl.DataFrame]]:
     """The report's tables with their headings."""
-    yield "What became of what each source sent", analytics.outcomes(history)
+    outcomes = analytics.outcomes(history).drop("returned")  # nothing is written back here
+    yield "What became of what each source sent", outcomes
     yield "Events by category and severity", by_severity(history)
     yield "Latency, milliseconds", rounded(analytics.latency(history))
     yield "Failures by reason", failures(history)
