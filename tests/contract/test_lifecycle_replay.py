@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from service.look import Filter, moment_of
 from service.queue import ENRICH, ClaimRequest, NewWork, bury, claim, complete, enqueue
 from service.refusals import RefusalCounter, store_refusals
+from service.replay import Chosen, events_to_replay, give_back
 from service.store import Store
 from service.tables import to_microseconds
 from tests.analytics.store_facts import put, put_events
@@ -188,6 +189,16 @@ def test_work_that_waits_is_not_doubled_or_moved(store: Store, command: CommandL
     events = put_events(store, 1)
     do(store, lambda connection: enqueue(connection, works(events)))
     assert "gave back 0" in command.run("replay", *events)
+    assert [row.priority for row in rows(store, "work_items", "event_id")] == [1]
+
+
+def test_work_that_came_in_between_is_not_doubled_or_moved(store: Store) -> None:
+    events = put_events(store, 1)
+    chosen = Chosen(tuple(events))
+    with store.read() as connection:
+        items = events_to_replay(connection, chosen)
+    do(store, lambda connection: enqueue(connection, works(events)))
+    assert give_back(store, items, NOW, "replay", chosen) == 0
     assert [row.priority for row in rows(store, "work_items", "event_id")] == [1]
 
 
