@@ -6,13 +6,14 @@ from typing import Unpack
 import polars as pl
 
 from analytics.history import History
-from analytics.scope import Scope, minute, quoted, within
+from analytics.scope import Scope, minute, quoted, thinned, thinning, within
 
 ERROR_PRESETS = (
     "alertmanager", "aws_sns", "checkly", "cloudwatch", "datadog", "gcp_monitoring", "grafana",
     "graylog", "honeybadger", "instana", "newrelic", "opsgenie", "pagerduty", "pingdom", "raygun",
     "rollbar", "sentry", "statuspage", "uptimerobot", "bugsnag", "betterstack",
 )  # fmt: skip
+NEVER = 1 << 40  # a minute that does not come
 TICKET_PRESETS = (
     "freshdesk", "front", "github", "gitlab", "helpscout", "hubspot", "intercom", "jira", "linear",
     "zendesk", "zoho_desk",
@@ -32,18 +33,18 @@ def errors_before_tickets(
     minutes: int = 30,
     errors: Iterable[str] | None = None,
     tickets: Iterable[str] | None = None,
-    candidates: int = 200,
+    candidates: int = 60,
     least: int = 20,
     **scope: Unpack[Scope],
 ) -> pl.DataFrame:
     """Which errors come before more tickets than usual, and of which category.
 
-    For each of the `candidates` most frequent error fingerprints: the tickets of each category
-    that arrived within `minutes` after a minute in which the error was seen, against how many
-    arrive in as much time otherwise. A minute is counted once however often the error came in it,
-    and overlapping windows once; an error whose windows cover more than four fifths of the time is
-    left out, as there is no elsewhere to compare with. `errors` and `tickets` name sources; by
-    default those whose preset is known for one or the other.
+    For each of the `candidates` most frequent error fingerprints (as a sample tells): the
+    tickets of each category that arrived within `minutes` after a minute in which the error was
+    seen, against how many arrive in as much time otherwise. A minute is counted once however
+    often the error came in it, and overlapping windows once; an error whose windows cover more
+    than four fifths of the time is left out, as there is no elsewhere to compare with. `errors`
+    and `tickets` name sources; by default those whose preset is known for one or the other.
     Out: fingerprint, error_title, category str; error_count i64, window_minutes i64 (minutes
     covered by the windows), ticket_count i64 (in them), expected f64 (tickets in as many minutes
     elsewhere), lift f64 (ticket_count / expected), z f64 (how unlikely by chance, in standard
@@ -55,18 +56,29 @@ def errors_before_tickets(
         return pl.DataFrame(schema=SCHEMA)
     of_errors: Scope = {**scope, "source": error_sources}
     of_tickets: Scope = {**scope, "source": ticket_sources}
+    every = thinning(history, of_errors)
+    frequent = history.sql(
+        f"""SELECT fingerprint FROM enrichments
+        WHERE revision = 1 AND fingerprint IS NOT NULL AND {thinned(every)}
+          AND {within(history, of_errors)}
+        GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT {int(candidates)}"""
+    )
+    if frequent.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    # As a list and not as a subquery, whose join would be built of the large side.
+    likely = ", ".join(map(quoted, frequent["fingerprint"]))
     # Windows that touch are joined into one, and tickets are counted as differences of running
     # totals at the ends: a join of every minute with every window took half a minute at 10 M.
     query = f"""
-WITH top AS MATERIALIZED (
-    SELECT fingerprint, count(*) AS error_count, min(event_id) AS first_event
+WITH err AS MATERIALIZED (
+    SELECT fingerprint, {minute()} AS minute, count(*) AS n, min(event_id) AS first_event
     FROM enrichments
-    WHERE revision = 1 AND fingerprint IS NOT NULL AND {within(history, of_errors)}
-    GROUP BY fingerprint ORDER BY error_count DESC, fingerprint LIMIT {int(candidates)}),
-err AS (
-    SELECT DISTINCT fingerprint, {minute()} AS minute FROM enrichments
-    WHERE revision = 1 AND fingerprint IN (SELECT fingerprint FROM top)
-      AND {within(history, of_errors)}),
+    WHERE revision = 1 AND fingerprint IN ({likely})
+      AND {within(history, of_errors)}
+    GROUP BY ALL),
+top AS MATERIALIZED (
+    SELECT fingerprint, sum(n)::BIGINT AS error_count, min(first_event) AS first_event
+    FROM err GROUP BY fingerprint),
 tick AS MATERIALIZED (
     SELECT category, {minute()} AS minute, count(*) AS n
     FROM current_enrichments WHERE {within(history, of_tickets)} GROUP BY ALL),
@@ -74,29 +86,28 @@ bounds AS MATERIALIZED (
     SELECT min(low) AS low, max(high) AS high FROM (
         SELECT min(minute) AS low, max(minute) AS high FROM tick
         UNION ALL SELECT min(minute), max(minute) FROM err)),
-runs AS (
-    SELECT fingerprint, minute, sum(is_new) OVER (PARTITION BY fingerprint ORDER BY minute) AS run
-    FROM (SELECT *, (minute - lag(minute, 1, 0) OVER (PARTITION BY fingerprint ORDER BY minute)
-                     > {int(minutes)})::INT AS is_new FROM err)),
-windows AS (
-    SELECT fingerprint, min(minute) AS after, least(max(minute) + {int(minutes)}, high) AS upto
-    FROM runs CROSS JOIN bounds GROUP BY fingerprint, run, high),
-size AS MATERIALIZED (
-    SELECT fingerprint, sum(upto - after)::BIGINT AS window_minutes,
-           any_value(high - low + 1) AS all_minutes
-    FROM windows CROSS JOIN bounds GROUP BY fingerprint
-    HAVING window_minutes BETWEEN 1 AND 0.8 * all_minutes),
-ends AS (
-    SELECT fingerprint, upto AS minute, 1 AS sign FROM windows SEMI JOIN size USING (fingerprint)
+marks AS MATERIALIZED (
+    SELECT fingerprint, minute,
+           minute - lag(minute, 1, 0) OVER sorted > {int(minutes)} AS begins,
+           lead(minute, 1, {NEVER}) OVER sorted - minute > {int(minutes)} AS ends
+    FROM err WINDOW sorted AS (PARTITION BY fingerprint ORDER BY minute)),
+points AS MATERIALIZED (
+    SELECT fingerprint, least(minute + {int(minutes)}, high) AS minute, 1 AS sign
+    FROM marks CROSS JOIN bounds WHERE ends
     UNION ALL
-    SELECT fingerprint, after, -1 FROM windows SEMI JOIN size USING (fingerprint)),
+    SELECT fingerprint, minute, -1 FROM marks WHERE begins),
+size AS MATERIALIZED (
+    SELECT fingerprint, sum(sign * minute)::BIGINT AS window_minutes,
+           any_value(high - low + 1) AS all_minutes
+    FROM points CROSS JOIN bounds GROUP BY fingerprint
+    HAVING window_minutes BETWEEN 1 AND 0.8 * all_minutes),
 running AS (
     SELECT category, minute, sum(coalesce(n, 0)) OVER (PARTITION BY category ORDER BY minute) AS n
     FROM (SELECT unnest(range(low, high + 1)) AS minute FROM bounds)
     CROSS JOIN (SELECT DISTINCT category FROM tick) LEFT JOIN tick USING (category, minute)),
 hit AS (
     SELECT fingerprint, category, sum(sign * n)::BIGINT AS ticket_count
-    FROM ends JOIN running USING (minute) GROUP BY ALL),
+    FROM points SEMI JOIN size USING (fingerprint) JOIN running USING (minute) GROUP BY ALL),
 totals AS (SELECT category, sum(n) AS all_tickets FROM tick GROUP BY category),
 judged AS (
     SELECT fingerprint, category, window_minutes, ticket_count,
