@@ -24,6 +24,7 @@ def make_engine(url: URL) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         pool_size=10,
+        pool_timeout=5,
         connect_args={"connect_timeout": 5, "application_name": "hooksift"},
     )
 

@@ -1,0 +1,52 @@
+"""A real receiver that SIGKILLs itself: argv STORE-URL SECRET MOMENT COUNT.
+
+MOMENT is before-commit (inside the COUNT-th group commit, all its rows written) or after-commit
+(on disk, nobody answered). Deliveries reach it at /v1/webhooks/a, preset standard_webhooks.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+
+from sqlalchemy import event
+
+from service.app import create_app
+from service.endpoint import compile_endpoint
+from service.metrics import Metrics
+from service.preset import load_presets
+from service.queue import ENRICH
+from service.serving import serve_http
+from service.settings import ReceiveSettings, SourceSettings
+from service.store import open_store
+
+
+class Death:
+    """Comes at the COUNT-th call."""
+
+    def __init__(self, count: int) -> None:
+        self.left = count
+
+    def __call__(self, *_: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main() -> None:
+    url, secret, moment, count = sys.argv[1:]
+    store = open_store(url)
+    store.new_ids()
+    death = Death(int(count))
+    if moment == "before-commit":
+        event.listen(store.engine, "commit", death)
+    else:
+        store.subscribe(ENRICH, death)  # told after the commit, before any caller is answered
+    receive = ReceiveSettings(port=0)
+    settings = SourceSettings(preset="standard_webhooks", secret=secret)
+    endpoint = compile_endpoint("a", settings, receive, load_presets(), b"k" * 32)
+    app = create_app({"a": endpoint}, receive, store, Metrics())
+    await serve_http(app, receive, asyncio.Event(), lambda base: print(base, flush=True))
+
+
+asyncio.run(main())
