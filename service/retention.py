@@ -1,11 +1,12 @@
 """Forgetting in time: raw bodies first, then rows, expired dedup keys and old counts.
 
-Each step deletes a few hundred rows in a transaction of its own and lets others write in between,
-so intake never waits for it. Events that still have work to do are left until it is done.
+Each step deletes as many rows as take about 20 ms in a transaction of its own and lets others write
+for as long, so intake hardly notices. Events that still have work to do are left until it is done.
 Any number of processes may do this at once: what one deleted, another does not find.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,8 @@ from service.settings import RetentionSettings, SourceSettings
 from service.store import Store
 from service.tables import to_microseconds
 
-PAUSE_SECONDS = 0.02  # between two transactions: room for whoever waits to write
+LONGEST_SECONDS = 0.02  # a transaction should take; a longer one makes the next smaller
+FIRST_ROWS = 20
 log = structlog.get_logger("hooksift.retention")
 
 
@@ -37,10 +39,10 @@ class Forgotten:
 
 
 class Step(NamedTuple):
-    """One kind of row to forget: called with a connection until it says that nothing is left."""
+    """One kind of row to forget: called for so many rows at most until it says nothing is left."""
 
     what: str
-    delete: Callable[[Connection], int]
+    delete: Callable[[Connection, int], int]
 
 
 async def run_retention(
@@ -72,23 +74,37 @@ async def forget(
     now: datetime,
     stop: asyncio.Event | None = None,
 ) -> Forgotten:
-    """One round: everything that is over its time at `now`, in small transactions."""
+    """One round: everything that is over its time at `now`, in small transactions.
+
+    A transaction deletes as many rows as take 20 ms, and others may write for as long after it.
+    """
     forgotten = Forgotten()
     with store.read() as connection:
         steps = steps_of(connection, settings, sources, now)
+    limit = min(FIRST_ROWS, settings.batch_rows)
     for step in steps:
         while stop is None or not stop.is_set():
-            count: int = await store.write(run_steps, step)
+            started = time.perf_counter()
+            count: int = await store.write(run_steps, (step, limit))
             forgotten.add(step.what, count)
             if not count:
                 break
-            await asyncio.sleep(PAUSE_SECONDS)
+            took = time.perf_counter() - started
+            limit = next_limit(limit, took, settings.batch_rows)
+            await asyncio.sleep(took)
     return forgotten
 
 
-def run_steps(connection: Connection, _tx: int, steps: Sequence[Step]) -> list[int]:
+def next_limit(limit: int, took_seconds: float, most: int) -> int:
+    """How many rows to delete next, by how long the last ones took."""
+    if took_seconds > LONGEST_SECONDS:
+        return max(1, limit // 2)
+    return min(most, limit + max(1, limit // 4)) if took_seconds < LONGEST_SECONDS / 2 else limit
+
+
+def run_steps(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[int]:
     """The handler for `store.write`."""
-    return [step.delete(connection) for step in steps]
+    return [step.delete(connection, limit) for step, limit in payloads]
 
 
 def steps_of(
@@ -98,23 +114,23 @@ def steps_of(
     now: datetime,
 ) -> list[Step]:
     """What to forget, source by source; sources that are no longer configured too."""
-    limit, followers = settings.batch_rows, event_tables(connection)
+    followers = event_tables(connection)
     steps = []
     for source in stored_sources(connection):
         own = sources.get(source)
         bodies = (own and own.keep_bodies_days) or settings.keep_bodies_days
         rows = (own and own.keep_rows_days) or settings.keep_rows_days
-        steps.append(Step("events", _Events(source, before(now, rows), limit, followers).delete))
-        steps.append(Step("bodies", _Bodies(source, before(now, bodies), limit).empty))
+        steps.append(Step("events", _Events(source, before(now, rows), followers).delete))
+        steps.append(Step("bodies", _Bodies(source, before(now, bodies)).empty))
     old = before(now, settings.keep_rows_days)
     steps.extend(
-        Step(table, _OldRows(table, old, limit).delete)
+        Step(table, _OldRows(table, old).delete)
         for table in ("redeliveries", "acknowledgements", "refusals")
     )
     quarantined = before(now, settings.keep_bodies_days)
-    steps.append(Step("quarantine", _OldRows("quarantine", quarantined, limit).delete))
-    steps.append(Step("refusals", _SurplusRefusals(settings.keep_refusals, limit).delete))
-    steps.append(Step("dedup_keys", _ExpiredKeys(to_microseconds(now), limit).delete))
+    steps.append(Step("quarantine", _OldRows("quarantine", quarantined).delete))
+    steps.append(Step("refusals", _SurplusRefusals(settings.keep_refusals).delete))
+    steps.append(Step("dedup_keys", _ExpiredKeys(to_microseconds(now)).delete))
     return steps
 
 
@@ -150,18 +166,18 @@ def stored_sources(connection: Connection) -> list[str]:
 class _Events:
     """Events older than their time, with their facts; a delivery goes with its last event."""
 
-    def __init__(self, source: str, end: int, limit: int, followers: Sequence[str]) -> None:
-        self._values = {"source": source, "end": end, "limit": limit}
+    def __init__(self, source: str, end: int, followers: Sequence[str]) -> None:
+        self._values = {"source": source, "end": end}
         self._followers = followers
 
-    def delete(self, connection: Connection) -> int:
+    def delete(self, connection: Connection, limit: int) -> int:
         rows = connection.execute(
             text(
                 "SELECT id, delivery_id FROM events v WHERE source = :source AND id < :end"
                 " AND NOT EXISTS (SELECT 1 FROM work_items w WHERE w.event_id = v.id)"
                 " ORDER BY id LIMIT :limit"
             ),
-            self._values,
+            {**self._values, "limit": limit},
         ).all()
         delete_events(
             connection, [int(r[0]) for r in rows], {int(r[1]) for r in rows}, self._followers
@@ -196,11 +212,11 @@ def delete_events(
 class _Bodies:
     """Raw bodies older than their time. Remembers in the store how far it came."""
 
-    def __init__(self, source: str, end: int, limit: int) -> None:
+    def __init__(self, source: str, end: int) -> None:
         self._fact = f"bodies emptied: {source}"
-        self._values = {"source": source, "end": end, "limit": limit}
+        self._values = {"source": source, "end": end}
 
-    def empty(self, connection: Connection) -> int:
+    def empty(self, connection: Connection, limit: int) -> int:
         done = connection.execute(
             text("SELECT number FROM store_facts WHERE name = :name"), {"name": self._fact}
         ).scalar()
@@ -211,7 +227,7 @@ class _Bodies:
                 " AND NOT EXISTS (SELECT 1 FROM work_items w WHERE w.event_id = v.id)"
                 " ORDER BY id LIMIT :limit"
             ),
-            {**self._values, "done": done or 0},
+            {**self._values, "done": done or 0, "limit": limit},
         ).all()
         if rows:
             self._empty(connection, rows)
@@ -237,17 +253,17 @@ class _Bodies:
 class _OldRows:
     """Rows of a table whose ids say that they are older than their time."""
 
-    def __init__(self, table: str, end: int, limit: int) -> None:
+    def __init__(self, table: str, end: int) -> None:
         self._table = table
-        self._values = {"end": end, "limit": limit}
+        self._values = {"end": end}
 
-    def delete(self, connection: Connection) -> int:
+    def delete(self, connection: Connection, limit: int) -> int:
         deleted = connection.execute(
             text(
                 f"DELETE FROM {self._table} WHERE id IN"
                 f" (SELECT id FROM {self._table} WHERE id < :end ORDER BY id LIMIT :limit)"
             ),
-            self._values,
+            {**self._values, "limit": limit},
         )
         return deleted.rowcount
 
@@ -255,17 +271,17 @@ class _OldRows:
 class _SurplusRefusals:
     """The oldest refusals above the number that is kept: a flood must not fill the disk."""
 
-    def __init__(self, keep: int, limit: int) -> None:
-        self._values = {"keep": keep, "limit": limit}
+    def __init__(self, keep: int) -> None:
+        self._values = {"keep": keep}
 
-    def delete(self, connection: Connection) -> int:
+    def delete(self, connection: Connection, limit: int) -> int:
         deleted = connection.execute(
             text(
                 "DELETE FROM refusals WHERE id IN (SELECT id FROM refusals WHERE id <="
                 "  (SELECT id FROM refusals ORDER BY id DESC LIMIT 1 OFFSET :keep)"
                 " ORDER BY id LIMIT :limit)"
             ),
-            self._values,
+            {**self._values, "limit": limit},
         )
         return deleted.rowcount
 
@@ -273,15 +289,15 @@ class _SurplusRefusals:
 class _ExpiredKeys:
     """Dedup keys that no provider can repeat any more."""
 
-    def __init__(self, now: int, limit: int) -> None:
-        self._values = {"now": now, "limit": limit}
+    def __init__(self, now: int) -> None:
+        self._values = {"now": now}
 
-    def delete(self, connection: Connection) -> int:
+    def delete(self, connection: Connection, limit: int) -> int:
         deleted = connection.execute(
             text(
                 "DELETE FROM dedup_keys WHERE digest IN (SELECT digest FROM dedup_keys"
                 " WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)"
             ),
-            self._values,
+            {**self._values, "limit": limit},
         )
         return deleted.rowcount
