@@ -3,8 +3,9 @@
     python tests/bench/history.py [--events 10000000] [--folder DIR] [--rivals 1000000]
 
 Each question runs in a process of its own, twice: seconds of the first and second answer, seconds
-of all cores for the second, and the most memory the process ever held. Then the same three questions put to pandas and Polars over the
-SQLite store, and to a plain DuckDB file, all on one made-up history in one run.
+of all cores for the second, and the most memory the process ever held. Then the same three
+questions put to pandas and Polars over the SQLite store, and to a plain DuckDB file, all on one
+made-up history in one run.
 """
 
 import argparse
