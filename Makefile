@@ -5,7 +5,7 @@ HOOKSIFT = $(BIN)/hooksift $(if $(CONFIG),--config $(CONFIG))
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve lab test test-all check bench clean
+.PHONY: bench-history help setup demo serve lab test test-all check bench clean
 
 help: ## what one can make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -41,6 +41,9 @@ bench: .venv/.ready ## measure: a flood of forged deliveries (a minute)
 
 check: .venv/.ready ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+bench-history: .venv/.ready ## the notebooks' questions on ten million made-up events (15 GB of disk)
+	@$(BIN)/python -P tests/bench/history.py $(ARGS)
 
 clean: ## remove .venv and caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

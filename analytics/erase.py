@@ -10,7 +10,7 @@ import duckdb
 
 from analytics.dictionary import TABLES
 from analytics.errors import HistoryError, HistoryMissing
-from analytics.history import NAME, attach
+from analytics.history import NAME, SCHEMA, attach
 from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.scope import quoted
@@ -49,7 +49,7 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
         try:
             gone = _delete(lake, wanted)
             if sum(gone.values()):
-                _forget(lake)
+                _forget(lake, place)
         finally:
             lake.close()
         if sum(gone.values()):
@@ -75,7 +75,7 @@ def _delete(lake: duckdb.DuckDBPyConnection, words: list[str]) -> dict[str, int]
     return gone
 
 
-def _forget(lake: duckdb.DuckDBPyConnection) -> None:
+def _forget(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
     """Rewrite what held deleted rows; end every older snapshot; delete the files they needed."""
     lake.execute(f"CALL ducklake_flush_inlined_data('{NAME}')")
     for table in TABLES:
@@ -85,12 +85,12 @@ def _forget(lake: duckdb.DuckDBPyConnection) -> None:
     now = datetime.now(UTC).isoformat()
     lake.execute(f"CALL ducklake_expire_snapshots('{NAME}', older_than => TIMESTAMPTZ '{now}')")
     lake.execute(f"CALL ducklake_cleanup_old_files('{NAME}', cleanup_all => true)")
-    _renew_extremes(lake)
+    _renew_extremes(lake, place)
 
 
-def _renew_extremes(lake: duckdb.DuckDBPyConnection) -> None:
+def _renew_extremes(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
     """The catalog keeps each text column's smallest and largest value, also of deleted rows."""
-    catalog = f"__ducklake_metadata_{NAME}"
+    catalog = f"__ducklake_metadata_{NAME}.{SCHEMA if place.is_postgresql else 'main'}"
     known = lake.execute(
         f"SELECT t.table_id, t.table_name, c.column_id, c.column_name"
         f" FROM {catalog}.ducklake_table t JOIN {catalog}.ducklake_column c USING (table_id)"

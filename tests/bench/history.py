@@ -1,6 +1,6 @@
 """`make bench-history`: the notebooks' questions on a large history, and what else one could do.
 
-    python tests/bench/history.py [--events 10000000] [--folder DIR] [--rivals 1000000]
+    python -P tests/bench/history.py [--events 10000000] [--folder DIR] [--rivals 1000000]
 
 Each question runs in a process of its own, twice: seconds of the first and second answer, seconds
 of all cores for the second, and the most memory the process ever held. Then the same three
@@ -39,6 +39,13 @@ def fingerprint_of(history: History) -> str:
     return str(found.item())
 
 
+def days_ago(history: History, days: int) -> datetime:
+    """So long before the newest event."""
+    newest = analytics.newest_at(history)
+    assert newest is not None
+    return newest - timedelta(days=days)
+
+
 QUESTIONS: dict[str, Callable[[History], Any]] = {
     "outcomes": analytics.outcomes,
     "arrivals, per day": lambda h: analytics.arrivals(h, every=timedelta(days=1)),
@@ -71,7 +78,7 @@ QUESTIONS: dict[str, Callable[[History], Any]] = {
     "timeline": lambda h: analytics.timeline(
         h, h.sql("SELECT max(event_id) AS i FROM labels").item()
     ),
-    "as of": lambda h: analytics.as_of(h, UNTIL - timedelta(days=30)),
+    "as of": lambda h: analytics.as_of(h, days_ago(h, 30)),
 }
 SEARCHES: dict[str, Callable[[History], Any]] = {
     "search, 1 day": lambda h: analytics.search(h, "no such words", **ONE_DAY),
@@ -96,7 +103,7 @@ def one(folder: str, name: str) -> None:
 def ask_all(folder: Path, questions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every question in a process of its own."""
     for name in questions:
-        command = [sys.executable, __file__, "--one", name, "--folder", str(folder)]
+        command = [sys.executable, "-P", __file__, "--one", name, "--folder", str(folder)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
             print(run.stderr, file=sys.stderr)
