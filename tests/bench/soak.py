@@ -1,0 +1,167 @@
+"""A long run at a fixed rate: memory, WAL and open files must not grow.
+
+python -m tests.bench.soak [--minutes 30] [--rate 100]        (make soak MINUTES=30)
+Runs `hooksift serve` (stub, landing every second) on a new folder; of a hundred deliveries 80 are
+new, 10 repeat an earlier one, 5 have a bad signature, 3 do not parse, 2 go to an unknown source.
+Compares the minute 5 (or a fifth of the time) with the end; exits 1 where something grew.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from service.new_keys import new_keys
+from service.preset import load_preset
+from service.sign import Outgoing, sign
+from tests.servers.process import Process
+
+PRESET = load_preset("standard_webhooks")
+GROWTH = 1.10  # of the memory
+SPARE_FILES = 10
+MAX_WAL_BYTES = 80 << 20
+CONFIG = """
+data = "{folder}/data"
+log_level = "warning"
+[receive]
+port = 0
+unverified_per_minute = 100000000
+[history]
+interval_seconds = 1
+[sources.a]
+preset = "standard_webhooks"
+secret = "{secret}"
+"""
+
+
+@dataclass
+class Sample:
+    """What the process used, at one moment."""
+
+    seconds: float
+    rss_mb: float
+    wal_mb: float
+    files: int
+
+
+@dataclass
+class Sender:
+    """Makes deliveries, most of them good."""
+
+    secret: str
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    made: int = 0
+    earlier: deque[Outgoing] = field(default_factory=lambda: deque(maxlen=1000))
+
+    def next(self) -> tuple[str, Outgoing]:
+        """The path and the delivery."""
+        self.made += 1
+        chance = self.chance.random()
+        if chance < 0.10 and self.earlier:
+            return "a", self.chance.choice(self.earlier)
+        text = f"Export {self.made} ends without a message. " * self.chance.randint(1, 60)
+        data = {"id": f"T-{self.made}", "title": f"Ticket {self.made}", "text": text}
+        body = json.dumps({"type": "ticket.created", "data": data}).encode()
+        unreadable = chance < 0.13
+        if unreadable:
+            body = body[:-1]
+        outgoing = sign(PRESET, self.secret, body, now=time.time(), delivery_id=f"m{self.made}")
+        if unreadable:
+            return "a", outgoing
+        if chance < 0.18:
+            return "a", outgoing._replace(body=body + b" ")
+        if chance < 0.20:
+            return f"unknown-{self.made}", outgoing
+        self.earlier.append(outgoing)
+        return "a", outgoing
+
+
+def measured(pid: int, data: Path, began: float) -> Sample:
+    status = Path(f"/proc/{pid}/status").read_text()
+    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    wal = sum(path.stat().st_size for path in data.rglob("*-wal"))
+    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return Sample(time.monotonic() - began, rss / 1024, wal / (1 << 20), files)
+
+
+async def drive(
+    process: Process, data: Path, sender: Sender, seconds: float, rate: float
+) -> tuple[list[Sample], Counter[int]]:
+    """Send at the rate; a sample each second."""
+    answers: Counter[int] = Counter()
+    samples: list[Sample] = []
+    turns = asyncio.Semaphore(64)
+    base = process.url.partition("/v1/")[0].rstrip("/")
+
+    async def one(client: httpx.AsyncClient, source: str, out: Outgoing) -> None:
+        async with turns:
+            url = f"{base}/v1/webhooks/{source}"
+            answer = await client.post(url, headers=out.headers, content=out.body)
+            answers[answer.status_code] += 1
+
+    began = time.monotonic()
+    async with httpx.AsyncClient(timeout=30) as client, asyncio.TaskGroup() as group:
+        while (gone := time.monotonic() - began) < seconds:
+            while sender.made < gone * rate:
+                group.create_task(one(client, *sender.next()))
+            if gone >= len(samples):
+                samples.append(measured(process.popen.pid, data, began))
+            await asyncio.sleep(0.01)
+    samples.append(measured(process.popen.pid, data, began))
+    return samples, answers
+
+
+def soak(minutes: float, rate: float) -> list[str]:
+    """Run, report, and say what grew."""
+    keys = new_keys(PRESET)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = folder / "hooksift.toml"
+        config.write_text(CONFIG.format(folder=folder, secret=keys.receiver))
+        process = Process(config, folder / "log")
+        try:
+            samples, answers = asyncio.run(
+                drive(process, folder / "data", Sender(keys.sender), minutes * 60, rate)
+            )
+        finally:
+            process.end()
+    settled = min(300.0, minutes * 60 / 5)
+    first = next(sample for sample in samples if sample.seconds >= settled)
+    last = samples[-1]
+    print(f"{sum(answers.values())} deliveries in {minutes:g} min: {dict(sorted(answers.items()))}")
+    for when, s in (("settled", first), ("end", last)):
+        print(
+            f"{when:8} {s.seconds:6.0f} s  RSS {s.rss_mb:6.1f} MB  WAL {s.wal_mb:5.1f} MB "
+            f" open files {s.files}"
+        )
+    grown = []
+    if last.rss_mb > first.rss_mb * GROWTH:
+        grown.append(f"RSS grew by {last.rss_mb / first.rss_mb - 1:.0%}")
+    if last.files > first.files + SPARE_FILES:
+        grown.append(f"open files grew from {first.files} to {last.files}")
+    if max(s.wal_mb for s in samples) > MAX_WAL_BYTES >> 20:
+        grown.append(f"the WAL reached {max(s.wal_mb for s in samples):.0f} MB")
+    if any(status >= 500 for status in answers):
+        grown.append("a delivery was answered with 5xx")
+    return grown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--rate", type=float, default=100)
+    wanted = parser.parse_args()
+    if grown := soak(wanted.minutes, wanted.rate):
+        sys.exit("; ".join(grown))
+
+
+if __name__ == "__main__":
+    main()
