@@ -5,7 +5,7 @@ HOOKSIFT = $(BIN)/hooksift $(if $(CONFIG),--config $(CONFIG))
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: bench-history help setup demo serve lab test test-all check bench clean
+.PHONY: bench-history help setup demo serve lab test test-all check bench soak clean
 
 help: ## what one can make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -36,8 +36,13 @@ test: .venv/.ready ## the tests that need Python only
 test-all: .venv/.ready ## also those that need Debian packages, Node, root or over a minute
 	@HOOKSIFT_TEST_NO_SKIP=1 $(BIN)/python -m pytest $(ARGS)
 
-bench: .venv/.ready ## measure: a flood of forged deliveries (a minute)
-	@$(BIN)/python -m tests.bench.flood $(ARGS)
+bench: .venv/.ready ## measure: receiving against the tutorial, claims, a flood of forgeries (ten minutes)
+	@$(BIN)/python -m tests.bench.receive --write $(ARGS)
+	@$(BIN)/python -m tests.bench.claim
+	@$(BIN)/python -m tests.bench.flood
+
+soak: .venv/.ready ## a long run at a fixed rate, memory and files must not grow: make soak MINUTES=30
+	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
 
 check: .venv/.ready ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
