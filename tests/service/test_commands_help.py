@@ -1,0 +1,74 @@
+"""Every command says what it does, every argument what it means; every setting is listed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel, Field
+
+import hooksift
+import service.commands
+from service.settings_table import Setting, markdown, settings_of
+
+
+def commands(group: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command and group of commands, by its whole name."""
+    for word, command in group.commands.items():
+        whole = f"{name} {word}".strip()
+        yield whole, command
+        if hasattr(command, "commands"):
+            yield from commands(command, whole)
+
+
+def every_command() -> dict[str, Any]:
+    app = typer.Typer()
+    service.commands.register(app, hooksift.Settings)
+    return dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("name", every_command())
+def test_a_command_says_what_it_does_and_what_its_arguments_mean(name: str) -> None:
+    command = every_command()[name]
+    assert command.help
+    assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+
+
+class Inner(BaseModel):
+    deep: str = Field(default="x", description="within")
+
+
+class Outer(BaseModel):
+    """A config of every form."""
+
+    plain: int = Field(default=3, description="a number")
+    needed: str = Field(description="must be said")
+    inner: Inner = Inner()
+    named: dict[str, Inner] = {}
+    listed: list[Inner] = []
+
+
+def test_a_key_of_every_form_is_listed_under_its_section() -> None:
+    assert list(settings_of(Outer)) == [
+        Setting("", "plain", "3", "a number"),
+        Setting("", "needed", "(needed)", "must be said"),
+        Setting("[inner]", "deep", '"x"', "within"),
+        Setting("[named.NAME]", "deep", '"x"', "within"),
+        Setting("[[listed]]", "deep", '"x"', "within"),
+    ]
+
+
+def test_the_table_has_a_line_for_each_section_and_each_key() -> None:
+    assert markdown(Outer).splitlines()[2:6] == [
+        "| `plain` | `3` | a number |",
+        "| `needed` | `(needed)` | must be said |",
+        "| **`[inner]`** | | |",
+        '| `deep` | `"x"` | within |',
+    ]
+
+
+def test_every_setting_of_service_has_a_meaning() -> None:
+    ours = ("[receive]", "[retention]", "[sources.NAME]")
+    listed = [s for s in settings_of(hooksift.Settings) if s.section in ours]
+    assert len({s.section for s in listed}) == len(ours)
+    assert [s.key for s in listed if not s.meaning] == []
