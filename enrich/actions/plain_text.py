@@ -37,6 +37,7 @@ _BARE_NAME = re.compile(
 )
 _BARE_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?/[^\s<>\"']*")
 _MENTION = re.compile(r"(?<!@)(?:(?<!\w)@+|@{2,})(?=[\w\-({\[<])")  # NFKC left one kind of @
+_OPENING = re.compile(r"<(?=[@!#])")  # of such a mention, cut off: what follows could complete it
 _MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\s*[(\[][^()\[\]\n]{0,500}[)\]]")
 _BLANKS = re.compile(r"[^\S\n]+")
 _BLANK_LINES = re.compile(r"\n{3,}")
@@ -61,7 +62,7 @@ def _strip_once(text: str) -> str:
     text = _EMAIL.sub(ADDRESS, text)
     for pattern in (_SCHEME, _BARE_SCHEME, _RELATIVE, _WWW, _BARE_NAME, _BARE_ADDRESS):
         text = pattern.sub(LINK, text)
-    return _MENTION.sub("", text)
+    return _OPENING.sub("", _MENTION.sub("", text))
 
 
 def one_line(text: str, max_chars: int = 200) -> str:

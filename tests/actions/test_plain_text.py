@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enrich.actions.plain_text import one_line, plain_text
@@ -103,6 +103,7 @@ def test_one_line_is_one_line() -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example(["<", "@"])
 @given(
     st.lists(st.sampled_from([*LINKS, *MENTIONS, "a", " ", "<", "@", "(", "/", ":"]), max_size=6)
 )

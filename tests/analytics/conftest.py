@@ -11,7 +11,7 @@ from analytics.history import History, connect
 from analytics.landing import Lander
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
-from service.store import Store
+from service.store import Store, open_store
 
 MADE_UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 MADE_EVENTS = 20_000
@@ -69,7 +69,19 @@ def made_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     return place
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    """A history that nothing has been landed into."""
+    folder = tmp_path_factory.mktemp("empty")
+    store = open_store(f"sqlite:///{folder / 'store.sqlite'}")
+    place = place_of(HistorySettings(), folder)
+    Lander(store, place, HistorySettings()).close()
+    store.close()
+    with connect(place) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 def made(made_place: Place) -> Iterator[History]:
     """The made-up history, open for reading."""
     with connect(made_place) as opened:

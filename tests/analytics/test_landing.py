@@ -52,14 +52,12 @@ def test_all_fact_tables_of_the_store_are_landed() -> None:
     assert {table.name for table in FACTS} == set(OF_THE_STORE)
 
 
-@on_both_stores
 def test_landing_again_lands_nothing(store: Store, lander: Lander) -> None:
     put_events(store, 10)
     lander.land()
     assert lander.land().row_count == 0
 
 
-@on_both_stores
 def test_an_idle_store_costs_no_commit(store: Store, lander: Lander, history: History) -> None:
     put_events(store, 1)
     lander.land()
@@ -69,7 +67,6 @@ def test_an_idle_store_costs_no_commit(store: Store, lander: Lander, history: Hi
     assert after == before
 
 
-@on_both_stores
 def test_writes_that_are_no_facts_cost_no_commit(store: Store, lander: Lander) -> None:
     put_events(store, 1)
     lander.land()
@@ -114,7 +111,6 @@ def test_an_item_s_payload_is_its_body(store: Store, lander: Lander, history: Hi
     assert history.sql("SELECT body FROM events").item() == '{"item": 1}'
 
 
-@on_both_stores
 def test_a_body_that_is_not_text_is_landed_readable(
     store: Store, lander: Lander, history: History
 ) -> None:
@@ -179,7 +175,6 @@ def test_a_second_lander_goes_on_where_the_first_stopped(
     assert ids_of(history, "events") == first + second
 
 
-@on_both_stores
 def test_two_landers_taking_turns_land_each_fact_once(
     store: Store, lander: Lander, open_lander: Callable[..., Lander], history: History
 ) -> None:
@@ -202,7 +197,6 @@ def test_a_commit_waits_for_another_writer_and_says_so(place: Place, lander: Lan
         pass
 
 
-@on_both_stores
 def test_a_rebuild_keeps_what_the_store_no_longer_holds(
     store: Store, lander: Lander, history: History
 ) -> None:

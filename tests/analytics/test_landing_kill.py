@@ -64,7 +64,7 @@ def check(store: Store, url: str, data: Path, kills: int, seed: int) -> None:
 def test_a_killed_lander_loses_and_doubles_nothing(
     store: Store, store_url: str, tmp_path: Path
 ) -> None:
-    check(store, store_url, tmp_path, kills=3, seed=1)
+    check(store, store_url, tmp_path, kills=2, seed=1)
 
 
 @pytest.mark.heavy

@@ -71,15 +71,22 @@ def test_the_code_of_every_notebook_answers_in_this_process(
     run_cells(file)
 
 
-@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_an_empty_history_is_no_error(
-    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    place = place_of(HistorySettings(), tmp_path)
-    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+@pytest.fixture(scope="session")
+def empty_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A history that nothing has been landed into."""
+    folder = tmp_path_factory.mktemp("empty")
+    place = place_of(HistorySettings(), folder)
+    store = open_store(f"sqlite:///{folder / 'store.sqlite'}")
     Lander(store, place, HistorySettings()).close()
     store.close()
-    monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", place.catalog)
+    return place
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
+def test_an_empty_history_is_no_error(
+    file: Path, empty_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", empty_place.catalog)
     run_cells(file)
 
 
