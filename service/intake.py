@@ -85,6 +85,12 @@ class Arrival:
     expires_at: int
     events: list[NewEvent] = field(default_factory=list)
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it weighs in memory, and in the transaction that stores it."""
+        parts = sum(len(event.text) + len(event.payload or "") for event in self.events)
+        return len(self.body) + len(self.headers) + parts
+
 
 class Receipt(NamedTuple):
     """What became of an arrival. `delivery_id` is the first one's when it is a duplicate."""

@@ -253,7 +253,7 @@ class Receiver:
 
     async def _commit(self, arrival: Arrival) -> Receipt:
         try:
-            receipt: Receipt = await self._store.write(store_arrivals, arrival)
+            receipt: Receipt = await self._store.write(store_arrivals, arrival, arrival.size_bytes)
         except NotStorable as error:
             log.warning("not_storable", source=arrival.source, reason=str(error))
             raise Turned(400, "not_storable", "the database cannot hold this delivery") from None

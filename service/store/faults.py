@@ -13,11 +13,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 STORE_AWAY = (
     sqlite3.OperationalError,  # disk full, read-only, locked
-    psycopg.OperationalError,  # gone, shutting down, out of disk or memory, deadlock
+    psycopg.OperationalError,  # gone, shutting down, out of disk or memory, a conflict
     psycopg.InterfaceError,  # the connection is closed
     psycopg.InternalError,  # the transaction had failed, or the server turned into a replica
     PoolTimeout,
 )
+CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 PAYLOAD_FAULTS = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -38,6 +39,11 @@ def is_away(error: BaseException) -> bool:
     """Whether the store as a whole cannot commit now, whatever the payload."""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     return lost or isinstance(origin_of(error), STORE_AWAY)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the database undid this transaction for another's sake: tried again it may pass."""
+    return isinstance(origin_of(error), CONFLICTS)
 
 
 def is_payload_fault(error: BaseException) -> bool:

@@ -94,15 +94,17 @@ class Store:
                 node = connection.exec_driver_sql(TAKE_NODE).scalar_one()
             self._ids = IdMaker(int(node))
 
-    def write(self, handler: Handler, payload: Any) -> "asyncio.Future[Any]":
+    def write(self, handler: Handler, payload: Any, size_bytes: int = 0) -> "asyncio.Future[Any]":
         """Run `handler` on the writer thread; the future holds this payload's result once on disk.
 
         handler(connection, tx, payloads) gets every payload waiting for it and returns a result for
-        each, in order. The future raises StoreUnavailable when nothing could be committed.
+        each, in order; it may be called again with some of them after a transaction was undone.
+        The future raises StoreUnavailable when nothing could be committed; so does this function
+        when too much waits. `size_bytes` is what a large payload weighs.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._writer.submit(Job(handler, payload, future, loop))
+        self._writer.submit(Job(handler, payload, future, loop, size_bytes))
         return future
 
     def write_now(self, handler: Handler, payload: Any) -> Any:

@@ -20,6 +20,7 @@ from service.store.faults import (
     DATABASE_ERRORS,
     first_line,
     is_away,
+    is_conflict,
     is_database_error,
     is_payload_fault,
 )
@@ -28,7 +29,9 @@ from service.store.faults import (
 Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
 
 MAX_BATCH = 1_000  # payloads in one transaction; capping lower lost throughput, higher lost p99
+MAX_BATCH_BYTES = 16 << 20  # of payloads in one transaction; a larger one goes alone
 MAX_WAITING = 20_000  # payloads in memory before callers are told to come back
+MAX_WAITING_BYTES = 256 << 20  # the same in bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,7 @@ class Job:
     payload: Any
     future: "asyncio.Future[Any] | Future[Any]"
     loop: asyncio.AbstractEventLoop | None
+    size_bytes: int = 0
     result: Any = None
     error: BaseException | None = None
 
@@ -62,6 +66,7 @@ class Writer:
         self._begin = begin
         self._committed = committed
         self._jobs: deque[Job] = deque()
+        self._waiting_bytes = 0
         self._news = threading.Condition(threading.Lock())
         self._closed = False
         self._connection: Connection | None = None
@@ -69,14 +74,25 @@ class Writer:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        """Queue a job. Raises StoreUnavailable when 20,000 already wait or the store is closed."""
-        if len(self._jobs) >= MAX_WAITING:
-            raise StoreUnavailable(f"{len(self._jobs)} writes wait; limit is {MAX_WAITING}")
+        """Queue a job. Raises StoreUnavailable when the store is closed or too much waits already.
+
+        Too much is 20,000 jobs, or 256 MB of them.
+        """
         with self._news:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
+            self._refuse_overload(job.size_bytes)
             self._jobs.append(job)
+            self._waiting_bytes += job.size_bytes
             self._news.notify()
+
+    def _refuse_overload(self, more_bytes: int) -> None:
+        if len(self._jobs) >= MAX_WAITING:
+            raise StoreUnavailable(f"{len(self._jobs)} writes wait; limit is {MAX_WAITING}")
+        if self._jobs and self._waiting_bytes + more_bytes > MAX_WAITING_BYTES:
+            raise StoreUnavailable(
+                f"{self._waiting_bytes} bytes wait to be written; limit is {MAX_WAITING_BYTES}"
+            )
 
     @property
     def waiting_count(self) -> int:
@@ -100,12 +116,19 @@ class Writer:
         with self._news:
             while not self._jobs and not self._closed:
                 self._news.wait()
-            count = min(len(self._jobs), MAX_BATCH)
-            return [self._jobs.popleft() for _ in range(count)]
+            batch: list[Job] = []
+            size = 0
+            while self._jobs and len(batch) < MAX_BATCH:
+                size += self._jobs[0].size_bytes
+                if batch and size > MAX_BATCH_BYTES:
+                    break
+                batch.append(self._jobs.popleft())
+            self._waiting_bytes -= sum(job.size_bytes for job in batch)
+            return batch
 
     def _write(self, batch: list[Job]) -> None:
         try:
-            self._commit(batch)
+            self._commit_twice(batch)
         except Exception as error:  # noqa: BLE001 - one bad payload must not fail its neighbours
             if is_away(error):
                 self._drop_connection()
@@ -119,6 +142,15 @@ class Writer:
     def _fail(self, batch: list[Job], error: Exception) -> None:
         for job in batch:
             job.error = error
+
+    def _commit_twice(self, batch: list[Job]) -> None:
+        """Once more where the database gave way to another's transaction: ours left nothing."""
+        try:
+            self._commit(batch)
+        except Exception as error:
+            if not is_conflict(error):
+                raise
+            self._commit(batch)
 
     def _commit(self, batch: list[Job]) -> None:
         connection = self._connect()

@@ -160,3 +160,8 @@ def test_many_stores_at_once_agree_on_the_first(open_a_store: Any) -> None:
     with ThreadPoolExecutor(8) as threads:
         receipts = list(threads.map(lambda i: keep(stores[i % 4], made[i]), range(len(made))))
     assert sum(not r.duplicate for r in receipts) == 25
+
+
+def test_an_arrival_weighs_its_body_and_what_was_read_from_it(store: Store) -> None:
+    made = arrival(store, "k", body=b"b" * 1000, events=[event()._replace(payload="p" * 500)])
+    assert 1500 <= made.size_bytes < 1600

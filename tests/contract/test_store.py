@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from service.errors import NotStorable, StoreUnavailable
 from service.store import Store
-from service.store.writer import MAX_WAITING
+from service.store.writer import MAX_BATCH_BYTES, MAX_WAITING, MAX_WAITING_BYTES
 
 
 def put(connection: Connection, tx: int, names: Sequence[Any]) -> list[int]:
@@ -42,12 +42,12 @@ class Gate:
         return payloads
 
 
-async def write_together(store: Store, *jobs: tuple[Any, Any]) -> list[Any]:
+async def write_together(store: Store, *jobs: tuple[Any, ...]) -> list[Any]:
     """All of these in one transaction: they gather while the writer is busy."""
     gate = Gate()
     busy = store.write(gate.hold, None)
     await asyncio.to_thread(gate.entered.wait, 30)
-    futures = [store.write(handler, payload) for handler, payload in jobs]
+    futures = [store.write(*job) for job in jobs]
     gate.opened.set()
     await busy
     return await asyncio.gather(*futures, return_exceptions=True)
@@ -62,6 +62,18 @@ def test_callers_that_wait_share_a_transaction(store: Store) -> None:
     names = [f"t-{n}" for n in range(20)]
     results = asyncio.run(write_together(store, *[(put, name) for name in names]))
     assert len(set(results)) == 1
+
+
+def test_large_payloads_share_a_transaction_up_to_its_bytes(store: Store) -> None:
+    third = MAX_BATCH_BYTES // 3
+    jobs = [(put, f"t-{n}", third) for n in range(9)]
+    results = asyncio.run(write_together(store, *jobs))
+    assert [results.count(tx) for tx in sorted(set(results))] == [3, 3, 3]
+
+
+def test_a_payload_larger_than_a_transaction_goes_alone(store: Store) -> None:
+    jobs = [(put, "t-1"), (put, "t-2", 2 * MAX_BATCH_BYTES), (put, "t-3")]
+    assert len(set(asyncio.run(write_together(store, *jobs)))) == 3
 
 
 def test_each_caller_gets_the_result_of_its_own_payload(store: Store) -> None:
@@ -137,6 +149,30 @@ def test_too_many_waiting_writes_are_turned_away(store: Store) -> None:
         assert await asyncio.gather(*futures) == list(range(MAX_WAITING))
 
     asyncio.run(flood())
+
+
+def test_too_many_waiting_bytes_are_turned_away_until_there_is_room(store: Store) -> None:
+    async def flood() -> None:
+        gate = Gate()
+        busy = store.write(gate.hold, None)
+        await asyncio.to_thread(gate.entered.wait, 30)
+        waiting = [store.write(echo, n, MAX_WAITING_BYTES // 4) for n in range(4)]
+        with pytest.raises(StoreUnavailable, match="bytes wait"):
+            store.write(echo, None, 1)
+        waiting.append(store.write(echo, 4))
+        gate.opened.set()
+        await busy
+        assert await asyncio.gather(*waiting) == list(range(5))
+        assert await store.write(echo, "room", MAX_WAITING_BYTES) == "room"
+
+    asyncio.run(flood())
+
+
+def test_a_payload_over_the_limit_is_taken_where_nothing_waits(store: Store) -> None:
+    async def send() -> Any:
+        return await store.write(echo, "large", MAX_WAITING_BYTES + 1)
+
+    assert asyncio.run(send()) == "large"
 
 
 def echo(connection: Connection, tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
