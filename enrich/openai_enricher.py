@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from openai import AsyncOpenAI
 
@@ -88,7 +89,7 @@ class OpenAIEnricher:
         message, redacted_count = self._message(event)
         started = time.perf_counter()
         messages = [
-            {"role": "system", "content": prompt.system},
+            {"role": instructing_role(self._settings), "content": prompt.system},
             {"role": "user", "content": message},
         ]
         reply = await self._ask(messages, prompt, Spent())
@@ -195,8 +196,7 @@ class OpenAIEnricher:
                 request["reasoning_effort"] = settings.reasoning_effort
         else:
             # Servers other than OpenAI's mostly know only the older name.
-            official = "api.openai.com" in settings.base_url
-            request["max_completion_tokens" if official else "max_tokens"] = limit
+            request["max_completion_tokens" if is_official(settings) else "max_tokens"] = limit
             if settings.temperature is not None:
                 request["temperature"] = settings.temperature
         if mode == "schema":
@@ -205,8 +205,8 @@ class OpenAIEnricher:
         elif mode == "json":
             request["response_format"] = {"type": "json_object"}
         if mode != "schema":
-            system = messages[0]["content"] + PLAIN_REMINDER
-            request["messages"] = [{"role": "system", "content": system}, *messages[1:]]
+            instructions = messages[0] | {"content": messages[0]["content"] + PLAIN_REMINDER}
+            request["messages"] = [instructions, *messages[1:]]
         return request
 
     def _read(
@@ -261,6 +261,16 @@ def is_reasoning(settings: ModelSettings) -> bool:
         return settings.reasoning
     name = settings.model.rsplit("/", 1)[-1].lower()
     return name.startswith(REASONING_NAMES)
+
+
+def is_official(settings: ModelSettings) -> bool:
+    """Whether the server is OpenAI's own."""
+    return urlsplit(settings.base_url).hostname == "api.openai.com"
+
+
+def instructing_role(settings: ModelSettings) -> str:
+    """Whose word the instructions are: OpenAI wants `developer` for reasoning models."""
+    return "developer" if is_reasoning(settings) and is_official(settings) else "system"
 
 
 def read_verdict(content: str, taxonomy: Taxonomy) -> Verdict | str:

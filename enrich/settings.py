@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from enrich.taxonomy import BUILT_IN, Taxonomy, built_in_taxonomy, taxonomy_from
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 STUB = "stub"
 
 
@@ -34,8 +35,8 @@ class ModelSettings(Section):
     reasoning: bool | None = Field(
         default=None, description="a reasoning model; default: judged by its name"
     )
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = Field(
-        default=None, description="for reasoning models"
+    reasoning_effort: ReasoningEffort | None = Field(
+        default=None, description="for reasoning models: none, minimal, low, ... max"
     )
     temperature: float | None = Field(
         default=0, ge=0, le=2, description="not sent to reasoning models"

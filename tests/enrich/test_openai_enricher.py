@@ -20,6 +20,7 @@ from servers.openai_server import (
     says,
     serve_openai,
     server_error,
+    usage_of,
 )
 
 from enrich.enricher import Answer, EventText, Example
@@ -103,18 +104,12 @@ def test_redaction_can_be_off_for_a_source(server: FakeOpenAI) -> None:
 
 
 def test_usage_and_cost_come_from_the_response(server: FakeOpenAI) -> None:
-    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
-    server.script.append(Reply(content=answer_of({}), usage=usage))
+    server.script.append(Reply(content=answer_of({}), usage=usage_of(1000, 100)))
     assert ask(server).spent.cost_usd == pytest.approx(1000 * 2e-6 + 100 * 8e-6)
 
 
 def test_cached_tokens_have_their_own_price(server: FakeOpenAI) -> None:
-    usage = {
-        "prompt_tokens": 1000,
-        "completion_tokens": 0,
-        "prompt_tokens_details": {"cached_tokens": 600},
-    }
-    server.script.append(Reply(content=answer_of({}), usage=usage))
+    server.script.append(Reply(content=answer_of({}), usage=usage_of(1000, 0, cached_tokens=600)))
     answer = ask(server, cached_usd_per_million=0.5)
     assert answer.spent.cost_usd == pytest.approx(400 * 2e-6 + 600 * 0.5e-6)
 

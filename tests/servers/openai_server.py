@@ -5,12 +5,14 @@
         client = AsyncOpenAI(base_url=server.url, api_key="k", max_retries=0)
 
 Each request takes the next reply of the script; when the script is empty, `model` answers. Every
-request body is kept in `requests`, and checked against the shape that OpenAI publishes: a request
-that the real server would refuse gets 400 here too.
+request body is kept in `requests`, and checked against the types of OpenAI's client: a request that
+the real server would refuse gets 400 here too. `tests/contract/test_openai_description.py` holds
+both sides against OpenAI's published description.
 """
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import time
@@ -49,7 +51,10 @@ class Reply:
 
 def error_reply(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
     """An error in the form of OpenAI's error object."""
-    error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    kind = {429: "requests", 500: "server_error", 503: "server_error"}.get(
+        status, "invalid_request_error"
+    )
+    error = {"message": message, "type": kind, "param": None, "code": code}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status, named, json.dumps({"error": error}).encode())
 
@@ -196,18 +201,16 @@ class FakeOpenAI:
         self.refused_count += 1
         if not self.capacity.retry_after:
             return rate_limited()
-        return rate_limited(retry_after_ms=str(int(wait * 1000) + 1), retry_after=f"{wait:.3f}")
+        return rate_limited(
+            retry_after_ms=str(int(wait * 1000) + 1), retry_after=str(math.ceil(wait))
+        )
 
     def _body(self, reply: Reply, body: bytes) -> bytes:
         if reply.body is not None:
             return reply.body
         request = json.loads(body)
         shown = sum(len(str(message["content"])) for message in request["messages"])
-        default_usage = {
-            "prompt_tokens": shown // 4,
-            "completion_tokens": len(reply.content or "") // 4,
-            "total_tokens": shown // 4 + len(reply.content or "") // 4,
-        }
+        default_usage = usage_of(shown // 4, len(reply.content or "") // 4)
         message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal}
         choice = {
             "index": 0,
@@ -225,6 +228,17 @@ class FakeOpenAI:
                 "usage": reply.usage or default_usage,
             }
         ).encode()
+
+
+def usage_of(input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> Json:
+    """What a response says was used."""
+    return {
+        "prompt_tokens": input_tokens,
+        "completion_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+    }
 
 
 def strict_problem(form: Json) -> str | None:
