@@ -5,28 +5,42 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD_BYTES = 2 * 1024 * 1024  # checked each time data arrives, so a little more gets through
+MAX_IDLE_BYTES = 64 * 1024
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Bounds a request's head in size and in time, and answers a client that has closed its side.
+    """Bounds what a client may send that neither ends a head nor lengthens a body: heads, trailers
+    and chunk extensions, in size and in time. Answers a client that has closed its side.
 
     Nothing is timed per request: `sweep` looks at all connections now and then.
     """
 
-    head_bytes = 0
+    idle_bytes = 0
     due_since: float | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, unless what it was fed is still no whole head."""
-        before = self.cycle
-        super().data_received(data)
-        if self.cycle is not before or not (before is None or before.response_complete):
-            self.head_bytes, self.due_since = 0, None
+        """Feed the parser, in pieces small enough that a head of many headers is cut off soon."""
+        if len(data) <= MAX_IDLE_BYTES:
+            self._feed(data)
             return
-        self.head_bytes += len(data)
-        if self.head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response(f"The head of a request is limited to {MAX_HEAD_BYTES} bytes.")
+        for start in range(0, len(data), MAX_IDLE_BYTES):
+            if self.transport.is_closing():
+                return
+            self._feed(data[start : start + MAX_IDLE_BYTES])
+
+    def _feed(self, data: bytes) -> None:
+        before = self.cycle
+        body_bytes = len(before.body) if before is not None else 0
+        super().data_received(data)
+        cycle = self.cycle
+        if cycle is not before or (cycle is not None and len(cycle.body) > body_bytes):
+            self.idle_bytes, self.due_since = 0, None
+            return
+        self.idle_bytes += len(data)
+        if self.idle_bytes > MAX_IDLE_BYTES and not self.transport.is_closing():
+            self.send_400_response(
+                f"The head or the trailers of a request are over {MAX_IDLE_BYTES} bytes."
+            )
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client that closed its sending side after a whole request still gets its answer."""

@@ -248,6 +248,7 @@ def parse_xml(body: bytes) -> Any:
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.text
     parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.buffer_text = True  # else one call for each line and each entity
     try:
         parser.Parse(body, True)
     except (expat.ExpatError, ValueError, LookupError) as error:

@@ -1,0 +1,56 @@
+"""What a stranger can make the receiver hold or work through: bounded, whatever is sent."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from servers.receiver import RunningReceiver, Source, receiving, status_of
+
+from service.store import open_store
+
+HEAD = b"POST /v1/webhooks/gh HTTP/1.1\r\nhost: h\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+FAR_TOO_MUCH = 64 << 20
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiver]:
+    """One receiver for the whole module; a body may take longer than any of its tests."""
+    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('receive') / 'store.sqlite'}")
+    with receiving(store, {"gh": Source("github")}, unverified_per_minute=1_000_000) as running:
+        yield running
+    store.close()
+
+
+def pushed(here: RunningReceiver, start: bytes, more: bytes) -> int:
+    """How many bytes it takes of `more`, again and again, until it closes the connection."""
+    count = 0
+    with socket.create_connection(here.address, timeout=10) as connection:
+        connection.sendall(start)
+        with suppress(ConnectionResetError, BrokenPipeError):
+            while count < FAR_TOO_MUCH:
+                connection.sendall(more)
+                count += len(more)
+    return count
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (HEAD, b"a: b\r\n" * 10_000),
+        (HEAD + b"a: ", b"b" * 60_000),
+        (CHUNKED + b"1\r\na\r\n0\r\n", b"a: b\r\n" * 10_000),
+        (CHUNKED + b"1\r\na\r\n0\r\na: ", b"b" * 60_000),
+        (CHUNKED + b"1;", b"a" * 60_000),
+    ],
+    ids=["headers", "a header", "trailers", "a trailer", "a chunk extension"],
+)
+def test_what_never_ends_is_cut_off(here: RunningReceiver, start: bytes, more: bytes) -> None:
+    assert pushed(here, start, more) < FAR_TOO_MUCH
+
+
+@pytest.mark.parametrize(("size", "status"), [(60_000, 401), (140_000, 400)])
+def test_a_head_is_taken_up_to_its_limit(here: RunningReceiver, size: int, status: int) -> None:
+    answer = here.raw(HEAD + b"content-length: 2\r\na: " + b"b" * size + b"\r\n\r\n{}")
+    assert status_of(answer) == status
