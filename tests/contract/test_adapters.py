@@ -1,11 +1,11 @@
 """One suite for every adapter that writes tags: over real HTTP, against a server that behaves."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from enrich.actions.adapters.contract import Guarantee, Seen, TagAdapter, Ticket, TicketNews
+from enrich.actions.adapters.contract import Guarantee, TagAdapter, Ticket, TicketNews
 from enrich.actions.errors import (
     ActionError,
     ConflictError,
@@ -15,79 +15,19 @@ from enrich.actions.errors import (
     TransientError,
 )
 from enrich.actions.tags import TagChange
-from enrich.actions.targets import World, open_target
+from tests.contract.desks import PROVIDERS, Desk
 from tests.servers.asgi import Answer, LocalHost, run
-from tests.servers.freshdesk_server import FreshdeskServer
 from tests.servers.github_server import GitHubServer
-from tests.servers.gitlab_server import GitLabServer
-from tests.servers.intercom_server import IntercomServer
 from tests.servers.jira_server import JiraServer
-from tests.servers.linear_server import LinearServer
-from tests.servers.tickets import PERSON, TOKEN, TicketServer
+from tests.servers.tickets import PERSON, TOKEN
 from tests.servers.zendesk_server import ZendeskServer
 
 OURS = "hooksift:billing"
 OTHER = "hooksift:refund"
 
 
-class Provider(NamedTuple):
-    """A fake and an id that it knows."""
-
-    make: Callable[[], TicketServer]
-    ticket: str
-
-
-PROVIDERS = {
-    "github": Provider(GitHubServer, "42"),
-    "zendesk": Provider(ZendeskServer, "4711"),
-    "jira": Provider(JiraServer, "APP-12"),
-    "gitlab": Provider(GitLabServer, "7"),
-    "intercom": Provider(IntercomServer, "64619700005694"),
-    "freshdesk": Provider(FreshdeskServer, "20"),
-    "linear": Provider(LinearServer, "7c2e4f1a-9b3d-4a6e-8c5f-1d7b3e9a2c4f"),
-}
 TELLS_NO_ACTOR = {"intercom", "freshdesk"}
 OVERWRITING = {"freshdesk"}
-
-
-class Desk:
-    """A fake ticket system with one ticket, and our adapter for it."""
-
-    def __init__(self, server: TicketServer, ticket: str, local_host: LocalHost) -> None:
-        self.server, self.id = server, ticket
-        local_host.add(server)
-        server.add_ticket(ticket, "vip")
-
-    def open(self, **more: Any) -> TagAdapter:
-        return open_target("here", self.server.settings(**more), World(resolve=str)).adapter  # type: ignore[return-value]
-
-    def ask(self, question: Callable[[TagAdapter, Ticket], Awaitable[Any]], **more: Any) -> Any:
-        async def asked() -> Any:
-            adapter = self.open(**more)
-            try:
-                return await question(adapter, adapter.ticket_of(self.server.payload(self.id)))
-            finally:
-                await adapter.close()
-
-        return run(asked())
-
-    def change(self, add: tuple[str, ...] = (), remove: tuple[str, ...] = (), **more: Any) -> None:
-        async def change(adapter: TagAdapter, ticket: Ticket) -> None:
-            seen = await adapter.read(ticket)
-            await adapter.change(ticket, seen, TagChange(frozenset(add), frozenset(remove)))
-
-        self.ask(change, **more)
-
-    def read(self, **more: Any) -> Seen:
-        async def read(adapter: TagAdapter, ticket: Ticket) -> Seen:
-            return await adapter.read(ticket)
-
-        seen: Seen = self.ask(read, **more)
-        return seen
-
-    @property
-    def tags(self) -> set[str]:
-        return self.server.tags[self.id]
 
 
 @pytest.fixture(scope="module")

@@ -1,56 +1,21 @@
 """One suite for every adapter that writes notes: over real HTTP, against a server that behaves."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from enrich.actions.adapters.contract import Guarantee, NoteAdapter, Ticket
-from enrich.actions.errors import ActionError, DoubtError, NotOursError, TransientError
+from enrich.actions.adapters.contract import Guarantee
+from enrich.actions.errors import DoubtError, NotOursError, TransientError
 from enrich.actions.loop_guard import OwnEcho
-from enrich.actions.targets import World, open_target
 from service.store import Store, open_store
 from tests.actions.desk import Office, quick_url
+from tests.contract.desks import NOTE_PROVIDERS, NoteDesk
 from tests.servers.asgi import Answer, LocalHost
-from tests.servers.note_servers import NoteServer, PagerDutyServer, SentryServer
 
-PROVIDERS: dict[str, tuple[Callable[[], NoteServer], str]] = {
-    "sentry": (SentryServer, "1170820242"),
-    "pagerduty": (PagerDutyServer, "PGR0VU2"),
-}
 RULE = {"name": "note", "mode": "act", "actions": [{"target": "there"}]}
-
-
-class Desk:
-    """A fake with one ticket, and our adapter for it."""
-
-    def __init__(self, server: NoteServer, ticket: str, local_host: LocalHost) -> None:
-        self.server, self.id = server, ticket
-        local_host.add(server)
-        server.notes[ticket] = ["seen this before"]
-
-    def open(self, **more: Any) -> NoteAdapter:
-        return open_target("there", self.server.settings(**more), World(resolve=str)).adapter  # type: ignore[return-value]
-
-    def ask(self, question: Callable[[NoteAdapter, Ticket], Awaitable[Any]], **more: Any) -> Any:
-        async def asked() -> Any:
-            adapter = self.open(**more)
-            try:
-                return await question(adapter, adapter.ticket_of(self.server.payload(self.id)))
-            finally:
-                await adapter.close()
-
-        return asyncio.run(asked())
-
-    def write(self, text: str = "Charged twice.", **more: Any) -> None:
-        self.ask(lambda adapter, ticket: adapter.add_note(ticket, text), **more)
-
-    def failure(self, **more: Any) -> ActionError:
-        with pytest.raises(ActionError) as raised:
-            self.write(**more)
-        return raised.value
 
 
 @pytest.fixture(scope="module")
@@ -68,47 +33,47 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made.close()
 
 
-@pytest.fixture(params=sorted(PROVIDERS))
-def desk(request: pytest.FixtureRequest, local_host: LocalHost) -> Desk:
-    make, ticket = PROVIDERS[request.param]
-    return Desk(make(), ticket, local_host)
+@pytest.fixture(params=sorted(NOTE_PROVIDERS))
+def desk(request: pytest.FixtureRequest, local_host: LocalHost) -> NoteDesk:
+    make, ticket = NOTE_PROVIDERS[request.param]
+    return NoteDesk(make(), ticket, local_host)
 
 
-def test_a_note_is_written_and_the_others_stay(desk: Desk) -> None:
+def test_a_note_is_written_and_the_others_stay(desk: NoteDesk) -> None:
     desk.write()
     assert desk.server.notes[desk.id] == ["seen this before", "Charged twice."]
 
 
-def test_notes_are_read_back(desk: Desk) -> None:
+def test_notes_are_read_back(desk: NoteDesk) -> None:
     assert desk.ask(lambda adapter, ticket: adapter.notes(ticket)) == ["seen this before"]
 
 
-def test_the_adapter_promises_one_effect(desk: Desk) -> None:
+def test_the_adapter_promises_one_effect(desk: NoteDesk) -> None:
     assert desk.open().guarantee is Guarantee.EXACTLY_ONCE
 
 
-def test_a_deleted_ticket_is_not_tried_again(desk: Desk) -> None:
+def test_a_deleted_ticket_is_not_tried_again(desk: NoteDesk) -> None:
     desk.server.notes.clear()
     assert desk.failure().kind == "not_found"
 
 
-def test_a_wrong_credential_is_not_tried_again(desk: Desk) -> None:
+def test_a_wrong_credential_is_not_tried_again(desk: NoteDesk) -> None:
     assert desk.failure(token="wr0ng").kind == "unauthorized"
 
 
-def test_too_many_requests_say_when_to_come_back(desk: Desk) -> None:
+def test_too_many_requests_say_when_to_come_back(desk: NoteDesk) -> None:
     desk.server.plan(Answer(429, {}, {"Retry-After": "9"}))
     error = desk.failure()
     assert (type(error), getattr(error, "retry_after_seconds", None)) == (TransientError, 9)
 
 
-def test_a_note_without_an_answer_is_in_doubt(desk: Desk) -> None:
+def test_a_note_without_an_answer_is_in_doubt(desk: NoteDesk) -> None:
     desk.server.hang_after_next = True
     assert isinstance(desk.failure(timeout_seconds=0.3), DoubtError)
 
 
 @pytest.mark.parametrize("odd", ["", "..", "1/../2", "1?x=1", "a b", "-1", 1.5, True, [1], None])
-def test_an_id_that_is_no_id_is_refused(desk: Desk, odd: Any) -> None:
+def test_an_id_that_is_no_id_is_refused(desk: NoteDesk, odd: Any) -> None:
     payload = desk.server.payload(desk.id)
     held = payload.get("event", payload)["data"]
     held.get("issue", held)["id"] = odd
@@ -116,7 +81,7 @@ def test_an_id_that_is_no_id_is_refused(desk: Desk, odd: Any) -> None:
         desk.open().ticket_of(payload)
 
 
-def performed(desk: Desk, store: Store, **more: Any) -> Office:
+def performed(desk: NoteDesk, store: Store, **more: Any) -> Office:
     office = Office(store, [RULE], {"there": desk.server.settings(**more)})
     office.event(desk.server.payload(desk.id), preset=desk.server.preset)
 
@@ -128,31 +93,31 @@ def performed(desk: Desk, store: Store, **more: Any) -> Office:
     return office
 
 
-def test_an_event_gets_its_note_with_a_marker(desk: Desk, store: Store) -> None:
+def test_an_event_gets_its_note_with_a_marker(desk: NoteDesk, store: Store) -> None:
     performed(desk, store)
     assert desk.server.notes[desk.id][-1].startswith("billing, high: Charged twice.\n[hooksift ")
 
 
-def test_a_note_whose_answer_was_lost_is_not_written_twice(desk: Desk, store: Store) -> None:
+def test_a_note_whose_answer_was_lost_is_not_written_twice(desk: NoteDesk, store: Store) -> None:
     desk.server.hang_after_next = True
     office = performed(desk, store, timeout_seconds=0.3)
     assert (len(desk.server.notes[desk.id]), office.outcomes()) == (2, ["unchanged"])
 
 
-def test_our_own_note_coming_back_is_recognised(desk: Desk, store: Store) -> None:
+def test_our_own_note_coming_back_is_recognised(desk: NoteDesk, store: Store) -> None:
     office = performed(desk, store)
     event = office.bare_event(desk.server.webhooks[-1], preset=desk.server.preset)
     assert isinstance(office.recognise(event), OwnEcho)
 
 
-def test_a_persons_note_is_an_event_like_any_other(desk: Desk, store: Store) -> None:
+def test_a_persons_note_is_an_event_like_any_other(desk: NoteDesk, store: Store) -> None:
     office = performed(desk, store)
     desk.server.write(desk.id, "I am on it", actor="anna")
     event = office.bare_event(desk.server.webhooks[-1], preset=desk.server.preset)
     assert office.recognise(event) is None
 
 
-def test_a_person_who_copies_our_marker_is_not_taken_for_us(desk: Desk, store: Store) -> None:
+def test_a_person_who_copies_our_marker_is_not_taken_for_us(desk: NoteDesk, store: Store) -> None:
     office = performed(desk, store)
     desk.server.write(desk.id, desk.server.notes[desk.id][-1], actor="mallory")
     event = office.bare_event(desk.server.webhooks[-1], preset=desk.server.preset)

@@ -52,6 +52,7 @@ class FakeServer:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.answers: list[Answer] = []
         self.planned: deque[Answer] = deque()
         self.hang_after_next = False
         self.before_write: Callable[[], None] | None = None
@@ -66,6 +67,10 @@ class FakeServer:
 
     def receive(self, call: Call) -> Answer:
         self.calls.append(call)
+        self.answers.append(self._answer(call))
+        return self.answers[-1]
+
+    def _answer(self, call: Call) -> Answer:
         if self.planned:
             return self.planned.popleft()
         if call.method != "GET" and self.before_write is not None:

@@ -86,5 +86,5 @@ class PagerDutyServer(NoteServer):
             if "@" not in call.headers.get("from", ""):
                 return Answer(400, {"error": {"message": "Requester User Not Found"}})
             self.write(ticket, call.json["note"]["content"])
-            return Answer(201, {})
+            return Answer(200, call.json)
         return Answer(200, {"notes": [{"content": text} for text in self.notes[ticket]]})
