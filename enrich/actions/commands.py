@@ -15,8 +15,8 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
     def test(
         event: Annotated[int, typer.Argument(help="an event's id")],
     ) -> None:
-        """Show which rules apply to an event, why, and what they would send. Sends nothing."""
-        from enrich.actions.preview import preview
+        """Show what the rules would do with an event, to which ticket and why. Does nothing."""
+        from enrich.actions.preview import Preview
         from enrich.actions.rule_book import RuleBook
 
         settings = load_settings()
@@ -25,8 +25,12 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
             typer.echo("no rules are configured; see [[rules]] in the README")
             raise typer.Exit(1)
         with _store(settings) as store, store.read() as connection:
-            for line in preview(connection, book, settings.targets, event):
-                typer.echo(line)
+            try:
+                for line in Preview(connection, book, settings.targets).lines(event):
+                    typer.echo(line)
+            except LookupError as error:
+                typer.echo(error, err=True)
+                raise typer.Exit(1) from error
 
     @rules.command("list")
     def list_rules() -> None:

@@ -121,10 +121,11 @@ def decide(rule: RuleSettings, situation: Situation, *, writes_back: bool) -> De
     """Whether an action of a rule that applies is done or only suggested."""
     mode = rule.mode or ("suggest" if writes_back else "act")
     if mode == "suggest":
-        said = "mode is suggest" if rule.mode else "a new write-back only suggests; set mode"
-        return Decision(Step.SUGGEST, said)
+        said = "mode is suggest" if rule.mode else "a write-back is suggested until told otherwise"
+        return Decision(Step.SUGGEST, f'{said}; mode = "act" does it')
     if not writes_back:
-        return Decision(Step.ACT, "mode is act")
+        said = "mode is act" if rule.mode else 'a message is sent unless mode = "suggest"'
+        return Decision(Step.ACT, said)
     if situation.confidence < rule.min_confidence:
         said = f"confidence {situation.confidence:.2f} is below {rule.min_confidence:.2f}"
         return Decision(Step.SUGGEST, said)
