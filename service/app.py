@@ -30,10 +30,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from service.acks import AckTimes, store_acks
 from service.endpoint import Endpoint
 from service.errors import HooksiftError, StoreUnavailable
+from service.incoming import PREFIX
 from service.metrics import Metrics, QueueCollector
 from service.pairing_watch import PairingWatch
 from service.quarantine import QuarantineBuffer, store_quarantine
-from service.receive import PREFIX, Receiver
+from service.receive import Receiver
 from service.refusals import RefusalCounter, store_refusals
 from service.settings import ReceiveSettings
 from service.store import Handler, Store

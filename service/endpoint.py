@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from secrets import token_hex
 
 import msgspec
 
+from service.addresses import Network, is_within
 from service.errors import SettingsError
 from service.extract import Item
 from service.ids import SEQUENCE_LIMIT
@@ -37,7 +38,7 @@ class Endpoint:
     secret_in_path: bool
     max_body_bytes: int
     public_url: str
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    networks: tuple[Network, ...]
     rate_limit: RateLimit | None
     dedup_microseconds: int
     repeat_microseconds: int
@@ -47,13 +48,7 @@ class Endpoint:
 
     def allows(self, address: str) -> bool:
         """Whether the allow-list, if there is one, holds this address."""
-        if not self.networks:
-            return True
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self.networks)
+        return not self.networks or is_within(address, self.networks)
 
     def parse(self, request: Request) -> Payload:
         """The parsed body. Raises Unparsable, unless the source stores such bodies as text."""

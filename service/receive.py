@@ -5,23 +5,43 @@ only refuse. Nothing is answered with 2xx before the commit that holds the deliv
 """
 
 import asyncio
-import contextlib
-import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_address, ip_network
-from typing import Any, NamedTuple
+from ipaddress import ip_network
+from typing import Any
 
 import structlog
 
 from service.acks import AckTimes
+from service.addresses import counted_by, sender_of
+from service.answers import (
+    BEFORE_THE_BODY,
+    Answer,
+    Send,
+    Turned,
+    refusal_answer,
+    respond,
+    too_large,
+    unavailable,
+)
 from service.confirming import confirmation, enqueue_each
 from service.endpoint import Endpoint
 from service.errors import NotStorable, StoreUnavailable
 from service.handshake import Reply
+from service.incoming import (
+    BodyReader,
+    ClientGone,
+    Receive,
+    Scope,
+    headers_of,
+    is_small,
+    path_of,
+    public_url,
+    swallow,
+)
 from service.intake import Arrival, Receipt, store_arrivals
-from service.limits import RateLimit
+from service.limits import HeldBytes, RateLimit
 from service.metrics import Metrics
 from service.pairing_watch import PairingWatch
 from service.quarantine import QuarantineBuffer
@@ -31,55 +51,10 @@ from service.settings import ReceiveSettings
 from service.store import Store
 from service.verify import Verified
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-PREFIX = "/v1/webhooks/"
-JSON = "application/json"
-RETRY_SECONDS = 5
-# Refused with the body unread: the connection is closed rather than read to a stranger's end.
-BEFORE_THE_BODY = {
-    "unknown_source",
-    "unknown_path",
-    "body_too_large",
-    "body_timeout",
-    "address_not_allowed",
-    "address_rate",
-}
 KEY_FETCH_SECONDS = 5
-SWALLOW_BYTES = 65_536
-SWALLOW_SECONDS = 0.25
+MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
 
 log = structlog.get_logger("hooksift.receive")
-
-
-class Answer(NamedTuple):
-    """An HTTP answer, ready to send."""
-
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-class Turned(Exception):  # noqa: N818 - an outcome, not a fault
-    """The request goes no further: refused for `reason`, answered with `status`."""
-
-    def __init__(
-        self,
-        status: int,
-        reason: str,
-        message: str,
-        retry_after: float | None = None,
-        allow: str = "",
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.retry_after = retry_after
-        self.allow = allow
 
 
 class Receiver:
@@ -99,7 +74,9 @@ class Receiver:
     ) -> None:
         self._endpoints = endpoints
         self._watch = watch
-        self._body_timeout = settings.body_timeout_seconds
+        most = max((e.max_body_bytes for e in endpoints.values()), default=0)
+        held = HeldBytes(max(MAX_HELD_BYTES, 4 * most))
+        self._bodies = BodyReader(settings.body_timeout_seconds, held)
         self._proxies = [ip_network(text, strict=False) for text in settings.trusted_proxies]
         self._store = store
         self._metrics = metrics
@@ -115,7 +92,7 @@ class Receiver:
         """One request. Never raises for what was sent; a stranger's worst is a 4xx."""
         started = time.perf_counter()
         source, _, rest = path_of(scope).partition("/")
-        address = self._address(scope)
+        address = sender_of(scope, self._proxies)
         endpoint = self._endpoints.get(source)
         try:
             answer = await self._answer(endpoint, scope, receive, source, rest, address)
@@ -152,7 +129,9 @@ class Receiver:
             raise Turned(404, "unknown_path", "nothing below this source")
         request = Request(scope["method"], public_url(scope, endpoint), headers_of(scope), b"")
         self._check_sender(endpoint, request, address)
-        request.body = await self._body(endpoint, request, receive)
+        request.body = await self._bodies.read(
+            receive, endpoint.max_body_bytes, counted_by(address)
+        )
         pairing = self._watch is not None and source in self._watch.open
         reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
         if reply is not None:
@@ -173,43 +152,13 @@ class Receiver:
     def _check_sender(self, endpoint: Endpoint, request: Request, address: str) -> None:
         length = request.header("content-length")
         if length is not None and length.isdecimal() and int(length[:20]) > endpoint.max_body_bytes:
-            raise too_large(endpoint)
+            raise too_large(endpoint.max_body_bytes)
         if not endpoint.allows(address):
             raise Turned(403, "address_not_allowed", "your address is not on this source's list")
-        now = time.monotonic()
-        if self._strangers.left(address, now) < 1:
-            wait = self._strangers.wait_seconds(address, now)
+        now, key = time.monotonic(), counted_by(address)
+        if self._strangers.left(key, now) < 1:
+            wait = self._strangers.wait_seconds(key, now)
             raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
-
-    async def _body(self, endpoint: Endpoint, request: Request, receive: Receive) -> bytes:
-        message = await self._next_message(receive)
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            if len(body) > endpoint.max_body_bytes:
-                raise too_large(endpoint)
-            return body
-        chunks, size = [body], len(body)
-        try:
-            async with asyncio.timeout(self._body_timeout):
-                while message.get("more_body"):
-                    if size > endpoint.max_body_bytes:
-                        raise too_large(endpoint)
-                    message = await self._next_message(receive)
-                    chunks.append(message.get("body", b""))
-                    size += len(chunks[-1])
-        except TimeoutError:
-            raise Turned(
-                408, "body_timeout", f"the body did not arrive within {self._body_timeout:g} s"
-            ) from None
-        if size > endpoint.max_body_bytes:
-            raise too_large(endpoint)
-        return b"".join(chunks)
-
-    async def _next_message(self, receive: Receive) -> MutableMapping[str, Any]:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        return message
 
     async def _verify(self, endpoint: Endpoint, request: Request) -> Verified:
         try:
@@ -305,32 +254,8 @@ class Receiver:
         self._refusals.count(source, turned.reason, address, int(self._now() * 1_000_000))
         self._metrics.refused.labels(source, turned.reason).inc()
         if turned.status < 500 and turned.reason not in ("source_rate", "address_rate"):
-            self._strangers.take(address, time.monotonic())
+            self._strangers.take(counted_by(address), time.monotonic())
         return refusal_answer(turned)
-
-    def _address(self, scope: Scope) -> str:
-        """The caller's address: the last one in X-Forwarded-For that no trusted proxy added."""
-        client = scope.get("client")
-        address = str(client[0]) if client else ""
-        if not self._proxies or not self._trusts(address):
-            return address
-        forwarded = [v for n, v in scope["headers"] if n == b"x-forwarded-for"]
-        hops = b",".join(forwarded).decode("latin-1").split(",")
-        for hop in reversed([hop.strip() for hop in hops if hop.strip()]):
-            if not self._trusts(hop):
-                return hop[:64]
-        return address
-
-    def _trusts(self, address: str) -> bool:
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._proxies)
-
-
-class ClientGone(Exception):  # noqa: N818 - an outcome, not a fault
-    """The caller hung up before the whole body was here: there is nobody to answer."""
 
 
 class FastMetrics:
@@ -356,90 +281,3 @@ class FastMetrics:
             self._matched[index] = child
         if child is not None:
             child.inc()
-
-
-def path_of(scope: Scope) -> str:
-    """What follows /v1/webhooks/ in the path, as sent."""
-    path: str = scope["path"]
-    root: str = scope.get("root_path") or ""
-    if path.startswith(PREFIX):
-        return path[len(PREFIX) :]
-    return path[len(root) :].lstrip("/") if root and path.startswith(root) else path.lstrip("/")
-
-
-def public_url(scope: Scope, endpoint: Endpoint) -> str:
-    """The URL as the provider knows it: configured, or the path alone; the query as sent."""
-    query = scope["query_string"]
-    raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    base = endpoint.public_url or raw.decode("latin-1")
-    if endpoint.public_url and endpoint.secret_in_path:
-        base += f"/{raw.decode('latin-1').rpartition('/')[2]}"
-    return f"{base}?{query.decode('latin-1')}" if query else base
-
-
-def headers_of(scope: Scope) -> Sequence[tuple[str, str]]:
-    """Names in lower case, values as Latin-1."""
-    return [(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]]
-
-
-def too_large(endpoint: Endpoint) -> Turned:
-    """413 with the limit."""
-    return Turned(413, "body_too_large", f"the body is over {endpoint.max_body_bytes} bytes")
-
-
-def unavailable(reason: str, message: str) -> Turned:
-    """503 with Retry-After: nothing is wrong with the delivery."""
-    return Turned(503, reason, message, RETRY_SECONDS)
-
-
-def refusal_answer(turned: Turned) -> Answer:
-    """The answer that says what is wrong, and when to come back if that helps."""
-    words = {"status": "refused", "reason": turned.reason, "message": turned.message}
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    if turned.retry_after is not None:
-        headers = ((b"retry-after", b"%d" % max(1, round(turned.retry_after + 0.5))),)
-    if turned.allow:
-        headers = (*headers, (b"allow", turned.allow.encode()))
-    if turned.reason in BEFORE_THE_BODY:
-        headers = (*headers, (b"connection", b"close"))
-    return Answer(turned.status, json.dumps(words).encode(), JSON, headers)
-
-
-def is_small(scope: Scope) -> bool:
-    """Whether the request tells of a small body that is already on its way."""
-    headers = dict(scope["headers"])
-    length = headers.get(b"content-length", b"")
-    return (
-        b"expect" not in headers
-        and len(length) < 6
-        and (not length or int(length) <= SWALLOW_BYTES)
-    )
-
-
-async def swallow(receive: Receive) -> None:
-    """Read a small body that nobody wants: closing on unread bytes would reset the connection,
-    and the caller might never see the answer."""
-    size = 0
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SWALLOW_SECONDS):
-            while size < SWALLOW_BYTES:
-                message = await receive()
-                size += len(message.get("body", b""))
-                if message["type"] == "http.disconnect" or not message.get("more_body"):
-                    return
-
-
-async def respond(send: Send, answer: Answer) -> None:
-    """Send an answer in two messages."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [
-                (b"content-type", answer.content_type.encode()),
-                (b"content-length", b"%d" % len(answer.body)),
-                *answer.headers,
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": answer.body})

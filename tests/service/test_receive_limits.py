@@ -41,6 +41,13 @@ def test_an_address_off_the_list_is_refused_before_its_signature(kept: Store) ->
         (["127.0.0.1", "10.0.0.0/8"], "198.51.100.7, 10.1.1.1", "198.51.100.7"),
         (["127.0.0.1"], "", "127.0.0.1"),
         (["192.0.2.1"], "198.51.100.7", "127.0.0.1"),
+        (["127.0.0.1"], "198.51.100.7:4711", "198.51.100.7"),
+        (["127.0.0.1", "10.0.0.0/8"], "198.51.100.7, 10.1.1.1:443", "198.51.100.7"),
+        (["127.0.0.1"], "2001:DB8::7", "2001:db8::7"),
+        (["127.0.0.1"], "[2001:db8:0::7]:4711", "2001:db8::7"),
+        (["127.0.0.1", "2001:db8::/32"], "198.51.100.7, [2001:db8::7]:443", "198.51.100.7"),
+        (["127.0.0.1", "10.0.0.0/8"], "198.51.100.7, ::ffff:10.1.1.1", "198.51.100.7"),
+        (["127.0.0.1", "10.0.0.0/8"], "198.51.100.7" + ", 10.1.1.1" * 33, "127.0.0.1"),
     ],
 )
 def test_only_trusted_proxies_are_believed(
@@ -63,6 +70,22 @@ def test_an_address_that_is_refused_too_often_must_wait(kept: Store) -> None:
     with one(kept, unverified_per_minute=3) as here:
         codes = [here.client.post("/v1/webhooks/a").status_code for _ in range(5)]
     assert codes == [401, 401, 401, 429, 429]
+
+
+@pytest.mark.parametrize(
+    ("hop", "codes"),
+    [
+        ("203.0.113.9:{}", [401, 429, 429]),  # one address, whatever its port
+        ("2001:db8:1:2::{}", [401, 429, 429]),  # one /64, of which a sender has every address
+        ("2001:db8:1:{}::1", [401, 401, 401]),
+        ("203.0.113.{}", [401, 401, 401]),
+    ],
+)
+def test_what_counts_as_one_sender(kept: Store, hop: str, codes: list[int]) -> None:
+    with one(kept, unverified_per_minute=1, trusted_proxies=["127.0.0.1"]) as here:
+        hops = [{"x-forwarded-for": hop.format(number)} for number in (1, 2, 3)]
+        answers = [here.client.post("/v1/webhooks/a", headers=headers) for headers in hops]
+    assert [answer.status_code for answer in answers] == codes
 
 
 def test_waiting_is_told_in_seconds(kept: Store) -> None:

@@ -2,10 +2,10 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
-from servers.receiver import RunningReceiver, Source, receiving, status_of
+from servers.receiver import RunningReceiver, Source, receiving, status_of, until
 
 from service.store import open_store
 
@@ -54,3 +54,25 @@ def test_what_never_ends_is_cut_off(here: RunningReceiver, start: bytes, more: b
 def test_a_head_is_taken_up_to_its_limit(here: RunningReceiver, size: int, status: int) -> None:
     answer = here.raw(HEAD + b"content-length: 2\r\na: " + b"b" * size + b"\r\n\r\n{}")
     assert status_of(answer) == status
+
+
+def test_one_sender_may_hold_so_many_bodies_and_no_more(here: RunningReceiver) -> None:
+    """A quarter of 256 MB: the seventh body of 10 MB is one too many."""
+    refused = ("hooksift_deliveries_refused_total", {"source": "gh", "reason": "bodies_too_many"})
+    before = here.metric(refused[0], **refused[1])
+    with ExitStack() as opened:
+        for _ in range(7):
+            connection = opened.enter_context(socket.create_connection(here.address, timeout=10))
+            with suppress(ConnectionResetError, BrokenPipeError):
+                connection.sendall(HEAD + b"content-length: 10000000\r\n\r\n" + b"x" * 9_900_000)
+        until(lambda: here.metric(refused[0], **refused[1]) == before + 1)
+
+
+def test_what_was_held_is_given_back(here: RunningReceiver) -> None:
+    """Seven bodies of 10 MB one after the other, of which none was finished."""
+    for _ in range(7):
+        with socket.create_connection(here.address, timeout=10) as connection:
+            connection.sendall(HEAD + b"content-length: 10000000\r\n\r\n" + b"x" * 9_900_000)
+    body = b"x" * 9_900_000
+    answer = here.raw(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
+    assert status_of(answer) == 401
