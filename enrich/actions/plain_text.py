@@ -12,11 +12,13 @@ LINK = "[link]"
 ADDRESS = "[address]"
 MAX_CHARS = 2_000
 
-_CLASS_MENTION = re.compile(r"<[@!#/][^<>\n]{0,200}>|</?at\b[^<>\n]{0,100}>", re.IGNORECASE)
-_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]{1,30}:/{1,3}[^\s<>\"']*", re.IGNORECASE)
+_CLASS_MENTION = re.compile(
+    r"<[@!#/][^<>\n]{0,200}>|</?at\b[^<>\n]{0,100}>|\[~[^\[\]\n]{1,200}\]", re.IGNORECASE
+)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.\-]{1,30}:(?:/{1,3}|\\{2})[^\s<>\"']*", re.IGNORECASE)
 _BARE_SCHEME = re.compile(
-    r"\b(?:javascript|data|vbscript|mailto|tel|sms|file|ms-[a-z\-]+|tg|slack|msteams)"
-    r":(?=\S)[^\s<>\"']*",
+    r"\b(?:javascript|data|vbscript|mailto|tel|sms|file|ms-[a-z\-]+|tg|slack|msteams|skype|callto"
+    r"|sips?|facetime|xmpp|magnet|bitcoin|intent|whatsapp|zoommtg|vscode):(?=\S)[^\s<>\"']*",
     re.IGNORECASE,
 )
 _RELATIVE = re.compile(r"(?<![\w:/])//[\w\-]+\.[^\s<>\"']+")
@@ -28,15 +30,21 @@ _TOP = (
     "com|net|org|edu|gov|mil|int|info|biz|io|co|ai|app|dev|page|link|click|site|online|shop|store"
     "|top|xyz|icu|live|club|vip|work|support|help|tech|cloud|space|website|fun|world|today|news"
     "|ly|gl|gg|tv|me|cc|to|us|uk|de|fr|it|es|nl|eu|ru|cn|in|jp|br|au|ca|ch|at|be|dk|se|no|fi|cz"
-    "|ua|tk|ml|ga|cf|gq|pw|su|ws|example|test|invalid|zip|mov"
+    "|ua|tk|ml|ga|cf|gq|pw|su|ws|pt|gr|hu|ro|bg|tr|ir|ae|za|ng|ke|mx|cl|pe|kr|tw|hk|sg|vn|nz|lt"
+    "|lv|sk|si|hr|kz|ge|lu|il|pk|mobi|asia|technology|agency|solutions|casino|bet|poker|loan|bid"
+    "|racing|crypto|ninja|guru|rocks|wtf|lol|pics|ink|cfd|sbs|cyou|bond|quest|monster|phd|example"
+    r"|test|invalid|zip|mov|рф|укр|бел|срб|中国|中國|香港|台湾|台灣|한국|xn--[a-z0-9\-]{2,59}"
 )
 _BARE_NAME = re.compile(
-    rf"(?<![\w.@/\\-])(?:[a-z0-9](?:[a-z0-9\-]{{0,62}})\.)+(?:{_TOP})(?:\.[a-z]{{2}})?"
-    r"(?::\d{1,5})?(?:[/?#][^\s<>\"']*)?(?![\w(]|\.\w)",
+    rf"(?<![\w.@/\\-])(?:[\w\-]{{1,63}}[.。])+(?:{_TOP})(?:\.[a-z]{{2}})?"
+    r"(?::\d{1,5})?(?:[/?#][^\s<>\"']*)?(?![a-z0-9_(]|\.\w)",
     re.IGNORECASE,
 )
 _BARE_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?/[^\s<>\"']*")
-_MENTION = re.compile(r"(?<!@)(?:(?<!\w)@+|@{2,})(?=[\w\-({\[<])")  # NFKC left one kind of @
+# NFKC left one kind of @. A word before it makes an address of it, but not for everybody's names.
+_MENTION = re.compile(
+    r"(?<!@)(?:(?<!\w)@+|@{2,})(?=[\w\-({\[<])|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE
+)
 _OPENING = re.compile(r"<(?=[@!#])")  # of such a mention, cut off: what follows could complete it
 _MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\s*[(\[][^()\[\]\n]{0,500}[)\]]")
 _BLANKS = re.compile(r"[^\S\n]+")

@@ -38,6 +38,17 @@ LINKS = [
     "https://ev\u00adil.example",
     "evil\u2060.com",
     "hhttps://x.comttps://evil.example",
+    "http:\\\\evil.example",
+    "evil。com/x",
+    "日本evil.com",
+    "evil.com日本",
+    "foo_evil.com",
+    "evil.рф",
+    "evil.xn--p1ai",
+    "skype:evil?call",
+    "xmpp:evil",
+    "[text|https://evil.example]",
+    "!https://evil.example/p.png!",
 ]
 MENTIONS = [
     "@here",
@@ -56,12 +67,16 @@ MENTIONS = [
     "＠here",
     "@\u200bhere",
     "@<!x>here",
+    "mallory@everyone",
+    "_@channel_",
+    "[~accountid:5b10ac8d]",
+    "[~anna]",
 ]
 LINK_LEFT = re.compile(
-    r"://|www\.|\]\(|\bjavascript:|\bdata:|mailto:|\w@\w|evil\.(com|xyz|example|co)|192\.0\.2\.1[:/]",
+    r"://|www\.|\]\(|\bjavascript:|\bdata:|mailto:|\w@\w|evil[.。](?!txt)\w|\b(?:skype|xmpp):|:\\\\|192\.0\.2\.1[:/]",
     re.IGNORECASE,
 )
-MENTION_LEFT = re.compile(r"(?<!\w)[@＠﹫]\w|<[!@#]|<at>", re.IGNORECASE)
+MENTION_LEFT = re.compile(r"(?<!\w)[@＠﹫]\w|<[!@#]|<at>|@(?:everyone|channel)|\[~", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("text", LINKS)
