@@ -7,7 +7,7 @@ stage only when a command needs it.
 import asyncio
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -19,21 +19,39 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from typer.models import CommandInfo
 
 from analytics.settings import HistorySettings
 from enrich.actions.settings import ActSettings, RuleSettings, TargetSettings
 from enrich.settings import EnrichSettings, TaxonomySettings
+from service.cli.receiving import MetricsPort, announce_metrics, with_metrics_port
 from service.errors import HooksiftError, SettingsError
-from service.settings import ReceiveSettings, RetentionSettings, SourceSettings
+from service.settings import (
+    MetricsSettings,
+    ReceiveSettings,
+    RetentionSettings,
+    SourceSettings,
+)
 
 if TYPE_CHECKING:
-    from analytics.landing import Landed
+    from service.checking import Problem
     from service.metrics import Metrics
     from service.store import Store
 
 CONFIG = Path("hooksift.toml")
 # A wrong value under a key of these may hold a secret: a target's URL and headers often do.
 NEVER_SHOWN = ("secret", "token", "key", "password", "targets", "store", "catalog")
+
+# The commands by what a person wants to do, as `hooksift --help` shows them.
+PANELS = {
+    "Run": ("demo", "serve", "receive", "work", "land"),
+    "Set up": ("check", "settings", "presets", "send", "verify", "pair"),
+    "See what happened": ("events", "show", "dead", "actions", "audit"),
+    "Do it again": ("replay", "reverify", "enrich-again"),
+    "Tags and rules": ("label", "eval", "prompt", "rules", "fingerprint", "fingerprints"),
+    "Look after the store": ("backup", "restore", "erase"),
+    "Explore the history": ("lab", "report", "export", "generate"),
+}
 
 
 class Settings(BaseSettings):
@@ -54,6 +72,7 @@ class Settings(BaseSettings):
         default="info", pattern="^(debug|info|warning|error)$", description="least level logged"
     )
     receive: ReceiveSettings = ReceiveSettings()
+    metrics: MetricsSettings = MetricsSettings()
     retention: RetentionSettings = RetentionSettings()
     sources: dict[str, SourceSettings] = {}
     presets: dict[str, dict[str, Any]] = Field(
@@ -145,12 +164,14 @@ def configured() -> Settings:
 async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
     """The workers, with the receiver before them and the lander after them where asked.
 
+    What receives nothing serves its health and metrics on [metrics] port, where one is set.
     Stops in the order in which events flow, so that what was received is still enriched, and what
     was enriched is still landed, within each stage's deadline.
     """
     from service.assembly import build_app, open_configured_store
     from service.logs import set_up
     from service.metrics import Metrics
+    from service.operations import serve_operations
     from service.retention import run_retention
     from service.serving import serve_http, stop_on_signals
 
@@ -172,6 +193,16 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
                 application = build_app(settings, store, metrics)
                 await serve_http(application, settings.receive, receiving, announce)
             else:
+                stages.create_task(
+                    serve_operations(
+                        settings.metrics,
+                        settings.admin_token,
+                        store,
+                        metrics,
+                        landing,
+                        announce_metrics,
+                    )
+                )
                 await receiving.wait()
             working.set()
             await workers
@@ -203,7 +234,13 @@ async def run_workers(
         observer=EnrichMetrics(metrics),
         guard=LoopGuard(book, targets),
     )
-    acting = ActionWorker(store, book, targets, settings.act)
+    acting = ActionWorker(
+        store,
+        book,
+        targets,
+        settings.act,
+        on_ended=lambda adapter, outcome: metrics.actions.labels(adapter, outcome).inc(),
+    )
     try:
         async with asyncio.TaskGroup() as lanes:
             lanes.create_task(stage.worker.run(stop))
@@ -218,16 +255,11 @@ async def run_lander(
     settings: Settings, store: "Store", metrics: "Metrics", stop: asyncio.Event
 ) -> None:
     """Copy facts into the history until `stop`, then once more."""
-    from analytics.landing_task import run_landing
+    from analytics.landing_task import counted_in, run_landing
     from analytics.place import place_of
 
-    def landed(result: "Landed") -> None:
-        metrics.landing_lag_seconds.set(result.lag_seconds)
-        for table, count in result.rows.items():
-            metrics.landed.labels(table).inc(count)
-
     place = place_of(settings.history, settings.data)
-    await run_landing(store, place, settings.history, stop, landed)
+    await run_landing(store, place, settings.history, stop, counted_in(metrics))
 
 
 class EnrichMetrics:
@@ -265,18 +297,20 @@ def serve(
     ] = "",
 ) -> None:
     """All stages in one process: receive, enrich, act and land in the history."""
-    from service.cli.receiving import changed
+    from service.cli.receiving import changed, fast_loop
 
     settings = configured()
     place = changed(settings.receive, "", -1, tls_cert, tls_key, client_ca)
     settings = settings.model_copy(update={"receive": place})
-    asyncio.run(run_stages(settings, receive=True, land=True))
+    with asyncio.Runner(loop_factory=fast_loop()) as runner:
+        runner.run(run_stages(settings, receive=True, land=True))
 
 
 @app.command()
-def work() -> None:
-    """One stage alone: enrich events and carry out actions, until SIGTERM."""
-    asyncio.run(run_stages(configured(), receive=False, land=False))
+def work(metrics_port: MetricsPort = None) -> None:
+    """One stage alone: enrich events and carry out actions, until SIGTERM or Ctrl-C."""
+    settings = with_metrics_port(configured(), metrics_port)
+    asyncio.run(run_stages(settings, receive=False, land=False))
 
 
 @app.command()
@@ -310,19 +344,39 @@ def erase_from_history(settings: Settings, words: Sequence[str]) -> dict[str, in
             return {}
 
 
+def check_enrich(settings: Settings) -> Iterator["Problem"]:
+    """What `hooksift check` finds in the sections of `enrich`."""
+    from enrich.checking import problems
+
+    return problems(settings)
+
+
 def register_commands() -> None:
-    """Let every package add its commands."""
+    """Let every package add its commands, none of which is loaded before it runs."""
     import analytics.commands
     import enrich.actions.commands
-    import enrich.checking
     import enrich.commands
     import service.commands
 
-    service.commands.register(
-        app, configured, checks=[enrich.checking.problems], erasers=[erase_from_history]
-    )
+    service.commands.register(app, configured, checks=[check_enrich], erasers=[erase_from_history])
     for package in (enrich.commands, enrich.actions.commands, analytics.commands):
         package.register(app, configured)
+    arrange()
+
+
+def arrange() -> None:
+    """Show every command under its heading, in that order."""
+    panels = {name: panel for panel, names in PANELS.items() for name in names}
+    order = list(panels)
+
+    def name_of(command: CommandInfo) -> str:
+        return command.name or (command.callback.__name__ if command.callback else "")
+
+    app.registered_commands.sort(key=lambda command: order.index(name_of(command)))
+    for command in app.registered_commands:
+        command.rich_help_panel = panels[name_of(command)]
+    for group in app.registered_groups:
+        group.rich_help_panel = panels[group.name or ""]
 
 
 def main() -> None:

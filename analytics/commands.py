@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.receiving import MetricsPort, announce_metrics, with_metrics_port
 from service.errors import HooksiftError
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
             bool, typer.Option(help="replace what the store still holds; older rows stay")
         ] = False,
         once: Annotated[bool, typer.Option(help="land what is there and stop")] = False,
+        metrics_port: MetricsPort = None,
     ) -> None:
-        """One stage alone: copy what is new into the history, until SIGTERM."""
+        """One stage alone: copy what is new into the history, until SIGTERM or Ctrl-C."""
         with spoken():
-            _land(load_settings(), rebuild=rebuild, once=once)
+            settings = with_metrics_port(load_settings(), metrics_port)
+            _land(settings, rebuild=rebuild, once=once)
 
     @app.command()
     def lab(
@@ -120,9 +123,11 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
     import asyncio
 
     from analytics.landing import Lander
-    from analytics.landing_task import run_landing
+    from analytics.landing_task import counted_in, run_landing
     from analytics.place import place_of
     from service.logs import set_up
+    from service.metrics import Metrics
+    from service.operations import serve_operations
     from service.serving import stop_on_signals
     from service.store import open_store
 
@@ -139,9 +144,21 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
             return
 
         async def run() -> None:
-            stop = asyncio.Event()
+            stop, landed, metrics = asyncio.Event(), asyncio.Event(), Metrics()
             stop_on_signals(stop)
-            await run_landing(store, place, settings.history, stop)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(
+                    serve_operations(
+                        settings.metrics,
+                        settings.admin_token,
+                        store,
+                        metrics,
+                        landed,
+                        announce_metrics,
+                    )
+                )
+                await run_landing(store, place, settings.history, stop, counted_in(metrics))
+                landed.set()
 
         asyncio.run(run())
     finally:

@@ -14,10 +14,22 @@ from analytics.lock import Lock, lock_of
 from analytics.place import Place
 from analytics.settings import HistorySettings
 from service.errors import StoreError
+from service.metrics import Metrics
 from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
+
+
+def counted_in(metrics: Metrics) -> Callable[[Landed], None]:
+    """What tells each landing to Prometheus: rows of each table, and how far behind it was."""
+
+    def landed(result: Landed) -> None:
+        metrics.landing_lag_seconds.set(result.lag_seconds)
+        for table, count in result.rows.items():
+            metrics.landed.labels(table).inc(count)
+
+    return landed
 
 
 async def run_landing(

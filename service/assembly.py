@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from service.errors import SettingsError
 from service.secrets import resolve
-from service.settings import ReceiveSettings, SourceSettings
+from service.settings import MetricsSettings, ReceiveSettings, SourceSettings
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -33,6 +33,8 @@ class ServiceSettings(Protocol):
     def log_level(self) -> str: ...
     @property
     def receive(self) -> ReceiveSettings: ...
+    @property
+    def metrics(self) -> MetricsSettings: ...
     @property
     def sources(self) -> Mapping[str, SourceSettings]: ...
     @property

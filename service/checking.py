@@ -264,14 +264,24 @@ def check_admin_token(settings: ServiceSettings) -> Iterator[Problem]:
             resolve(token)
         except SettingsError as error:
             yield told("error", "admin_token", error)
-    elif not is_loopback(settings.receive.host) and settings.receive.host != "localhost":
+    elif afar := [host for host in hosts(settings) if not is_here(host)]:
         yield Problem(
             "warning",
             "admin_token",
-            f"listening on {settings.receive.host} without one: /metrics and /readyz answer on"
-            " this machine only",
+            f"listening on {afar[0]} without one: /metrics and /readyz answer on this machine only",
             'set admin_token = "env:HOOKSIFT_ADMIN"',
         )
+
+
+def hosts(settings: ServiceSettings) -> list[str]:
+    """Where processes of this configuration listen."""
+    metrics = settings.metrics
+    return [settings.receive.host, *([] if metrics.port is None else [metrics.host])]
+
+
+def is_here(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return is_loopback(host) or host == "localhost"
 
 
 def check_store(settings: ServiceSettings) -> Iterator[Problem]:

@@ -32,14 +32,14 @@ class Server(uvicorn.Server):
         yield
 
 
-def listen(settings: ReceiveSettings) -> socket.socket:
-    """The listening socket. Raises SettingsError when the address cannot be had."""
+def listen(settings: ReceiveSettings, key: str = "receive.port") -> socket.socket:
+    """The listening socket. Raises SettingsError, about `key`, when it cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         made = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise SettingsError(
-            f"receive.port: cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+            f"{key}: cannot listen on {settings.host}:{settings.port}: {error.strerror};"
             " choose another port, or stop what uses it"
         ) from error
     # Head and body are two writes; with Nagle's algorithm the second waits 40 ms for an ACK.
@@ -85,10 +85,11 @@ async def serve_http(
     settings: ReceiveSettings,
     stop: asyncio.Event,
     started: Callable[[str], None] = lambda _: None,
+    key: str = "receive.port",
 ) -> None:
     """Serve until `stop` is set, then answer what is under way. `started` gets the base URL."""
     raise_file_limit()
-    with listen(settings) as listening:
+    with listen(settings, key) as listening:
         server = make_server(app, settings)
         async with asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(sockets=[listening]))

@@ -56,6 +56,19 @@ class ReceiveSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """`[metrics]`: /metrics, /healthz and /readyz of processes that receive nothing."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="of `hooksift work` or `hooksift land`; 0 picks a free one; none: they serve"
+        " nothing. What receives answers on its own port",
+    )
+
+
 class RetentionSettings(Section):
     """`[retention]`: how long the store keeps what. The history keeps its own time."""
 

@@ -1,4 +1,4 @@
-"""The table of every setting, read off the classes: for `hooksift settings` and the README."""
+"""Every setting, read off the classes: for `hooksift settings` and docs/settings.md."""
 
 import types
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+TABLE_HEAD = ["", "| key | default | meaning |", "|---|---|---|"]
+
 
 class Setting(NamedTuple):
     """One key: where it stands in `hooksift.toml`, its default as TOML, what it means."""
@@ -17,6 +19,11 @@ class Setting(NamedTuple):
     key: str
     default: str
     meaning: str
+
+    @property
+    def path(self) -> str:
+        """The key with its section: `sources.NAME.secret`."""
+        return f"{_inner(self.section)}{self.key}"
 
 
 def settings_of(settings: type[BaseModel]) -> Iterator[Setting]:
@@ -28,9 +35,9 @@ def _keys(model: type[BaseModel], section: str, inside: frozenset[type]) -> Iter
     nested: list[tuple[type[BaseModel], str]] = []
     for key, field in model.model_fields.items():
         name = field.alias or key
-        found = _section(field.annotation, f"{_inner(section)}{name}")
-        if found and found[0] not in inside:
-            nested.append(found)
+        found = _sections(field.annotation, f"{_inner(section)}{name}")
+        if found and found[0][0] not in inside:
+            nested += found
         else:
             yield Setting(section, name, default_of(field), meaning_of(field))
     for child, title in nested:
@@ -39,25 +46,34 @@ def _keys(model: type[BaseModel], section: str, inside: frozenset[type]) -> Iter
 
 def _inner(section: str) -> str:
     """What stands before a name inside a section: `[rules]` of a list without its brackets."""
-    return f"{section.strip('[]')}." if section else ""
+    return f"{section.partition(',')[0].strip('[]')}." if section else ""
 
 
-def _section(annotation: Any, name: str) -> tuple[type[BaseModel], str] | None:
-    """The model that a field holds and how its section is headed; None for a plain value."""
+def _sections(annotation: Any, name: str) -> list[tuple[type[BaseModel], str]]:
+    """The models that a field may hold and how each is headed; none for a plain value."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, f"[{name}]"
+        return [(annotation, f"[{name}]")]
     if origin is Annotated:
-        return _section(arguments[0], name)
+        return _sections(arguments[0], name)
     if origin in (Union, types.UnionType):
-        found = [_section(argument, name) for argument in arguments]
-        return next((one for one in found if one), None)
+        found = [one for argument in arguments for one in _sections(argument, name)]
+        return (
+            found if len(found) < 2 else [(kind, title + _chosen_by(kind)) for kind, title in found]
+        )
     if origin is dict:
-        return _section(arguments[1], f"{name}.NAME")
+        return _sections(arguments[1], f"{name}.NAME")
     if origin in (list, tuple) and arguments:
-        held = _section(arguments[0], name)
-        return (held[0], f"[[{name}]]") if held else None
-    return None
+        return [(kind, f"[{title}]") for kind, title in _sections(arguments[0], name)]
+    return []
+
+
+def _chosen_by(model: type[BaseModel]) -> str:
+    """The key and value that choose this model among others: `, adapter = "slack"`."""
+    for key, field in model.model_fields.items():
+        if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
+            return f", {key} = {as_toml(get_args(field.annotation)[0])}"
+    return ""
 
 
 def default_of(field: FieldInfo) -> str:
@@ -97,17 +113,31 @@ def meaning_of(field: FieldInfo) -> str:
     return words
 
 
+INTRODUCTION = """\
+# Settings
+
+Every key of `hooksift.toml`. Each may also be an environment variable, which wins: `port` of
+`[receive]` is `HOOKSIFT_RECEIVE__PORT`. Secrets are references, `env:NAME` or `file:PATH`.
+`hooksift check` says what is wrong; this page is what `hooksift settings --markdown` prints.
+"""
+
+
 def markdown(settings: type[BaseModel]) -> str:
-    """The table as Markdown, a heading row for each section."""
-    lines = ["| key | default | meaning |", "|---|---|---|"]
+    """Every setting as a Markdown page, a heading and a table for each section."""
+    lines = [INTRODUCTION, "## At the top", *TABLE_HEAD]
     section = ""
     for setting in settings_of(settings):
         if setting.section != section:
             section = setting.section
-            lines.append(f"| **`{section}`** | | |")
-        default = f"`{setting.default}`" if setting.default else ""
-        lines.append(f"| `{setting.key}` | {_cell(default)} | {_cell(setting.meaning)} |")
+            lines += ["", f"## `{section}`", *TABLE_HEAD]
+        lines.append(markdown_row(setting.key, setting))
     return "\n".join(lines) + "\n"
+
+
+def markdown_row(key: str, setting: Setting) -> str:
+    """A setting as a row of a table, under the name that is given."""
+    default = f"`{setting.default}`" if setting.default else ""
+    return f"| `{key}` | {_cell(default)} | {_cell(setting.meaning)} |"
 
 
 def _cell(words: str) -> str:

@@ -48,8 +48,10 @@ class ActionWorker:
         *,
         now: Callable[[], datetime] = utc_now,
         sleep: Sleep = asyncio.sleep,
+        on_ended: Callable[[str, str], None] = lambda _adapter, _outcome: None,
     ) -> None:
         self._store = store
+        self._on_ended = on_ended
         self._targets = targets
         self._settings = settings or ActSettings()
         self._now = now
@@ -124,11 +126,13 @@ class ActionWorker:
             log.error("action failed", name=claim.name, error=name)  # noqa: TRY400
             await self._give_up(claim, name)
             return
+        outcome = ending.outcome if kept else "lease lost"
+        self._on_ended(ending.adapter, outcome)
         log.info(
             "action",
             event_id=claim.event_id,
             name=claim.name,
-            outcome=ending.outcome if kept else "lease lost",
+            outcome=outcome,
             error_kind=ending.error_kind,
         )
 

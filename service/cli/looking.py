@@ -11,9 +11,12 @@ import typer
 from service.assembly import ServiceSettings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from service.look import Filter, Row
     from service.store import Store
 
+GAP = "  "
 PIPE_COLUMNS = 180  # a pipe has no width; a line of a file may be long
 Source = Annotated[str, typer.Option(help="Only this source")]
 Type = Annotated[str, typer.Option("--type", help="Only this type, or those that begin with it")]
@@ -75,7 +78,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
             print_json_lines(rows)
             return
         cells = ([r["done_at"], r["person"], r["deed"], r["row_count"], r["detail"]] for r in rows)
-        print_table(["when", "who", "what", "rows", "asked"], cells)
+        print_table(["when (UTC)", "who", "what", "rows", "asked"], cells, below="asked")
 
 
 @contextmanager
@@ -148,7 +151,8 @@ def print_events(rows: "Sequence[Row]") -> None:
         ]
         for row in rows
     )
-    print_table(["id", "received", "source", "type", "title", "state"], cells)
+    titles = ["id", "received (UTC)", "source", "type", "title", "state"]
+    print_table(titles, cells, below="title")
 
 
 def state_of(row: "Row") -> str:
@@ -164,33 +168,65 @@ def print_refusals(rows: "Sequence[Row]") -> None:
     """A table of refusals."""
     names = ("last_at", "source", "reason", "address_prefix", "refused_count")
     print_table(
-        ["last", "source", "reason", "from", "times"],
+        ["last (UTC)", "source", "reason", "from", "times"],
         ([row[name] for name in names] for row in rows),
     )
 
 
-def print_table(titles: Sequence[str], rows: Any) -> None:
-    """A plain table on standard output."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def print_table(titles: Sequence[str], rows: Any, below: str = "") -> None:
+    """A plain table on standard output; nothing is cut off.
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for number, title in enumerate(titles):
-        table.add_column(title, no_wrap=number < 2)  # an id cut short is of no use
-    count = 0
-    for count, row in enumerate(rows, 1):  # noqa: B007 - told below
-        table.add_row(*(Text(cell_of(value)) for value in row))
+    Where the terminal is too narrow for it, the column `below` gets a line of its own under each
+    row.
+    """
+    from rich.console import Console
+
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_COLUMNS)
-    console.print(table if count else "nothing found")
+    cells = [[cell_of(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    if not cells:
+        typer.echo("nothing found")
+    elif below and sum(widths) + len(GAP) * (len(widths) - 1) > console.width:
+        print_in_two_lines(titles, cells, titles.index(below))
+    else:
+        console.print(table_of(titles, cells))
+
+
+def table_of(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> "Table":
+    """A table that folds what does not fit; an id, and what stands beside it, stay whole."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for number, title in enumerate(titles):
+        table.add_column(title, no_wrap=number < 2, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def print_in_two_lines(titles: Sequence[str], cells: Sequence[Sequence[str]], below: int) -> None:
+    """Rows without a column, and that column indented under each."""
+    lines = [[value for n, value in enumerate(row) if n != below] for row in (titles, *cells)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        padded = (value.ljust(width) for value, width in zip(line, widths, strict=True))
+        typer.echo(GAP.join(padded).rstrip())
+        under = cells[number - 1][below] if number else ""
+        if under:
+            typer.echo(f"{GAP}{under}")
 
 
 def cell_of(value: Any) -> str:
-    """A value as a cell: times to the second, nothing for None, no control characters."""
+    """A value as a cell: nothing for None, no control characters; times to the second.
+
+    A time of this year goes without the year.
+    """
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
+        of_this_year = value.year == datetime.now(UTC).year
+        return value.strftime("%m-%d %H:%M:%S" if of_this_year else "%Y-%m-%d %H:%M:%S")
     return "" if value is None else harmless(str(value))
 
 
@@ -233,4 +269,8 @@ def print_fields(row: "Row", depth: int) -> None:
 def print_field(key: str, value: Any, depth: int) -> None:
     """One field, unless it is empty."""
     if value not in (None, "", "[]", "{}", False):
+        if isinstance(value, datetime):
+            value = f"{value:%Y-%m-%d %H:%M:%S} UTC"
+        elif isinstance(value, float):
+            value = f"{value:.3f}".rstrip("0").rstrip(".")
         typer.echo(f"{'  ' * depth}{key:<16} {short(cell_of(value), 400)}")

@@ -2,12 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from service.assembly import ServiceSettings
 from service.settings import ReceiveSettings
+
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Serve /metrics, /healthz and /readyz here; metrics.port if not given",
+    ),
+]
 
 
 def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> None:
@@ -71,6 +80,19 @@ def run_receiver(settings: ServiceSettings, place: ReceiveSettings) -> None:
 def announce(base_url: str) -> None:
     """One line on standard output, at once: a script may wait for it."""
     typer.echo(f"hooksift listens on {base_url} (POST {base_url}/v1/webhooks/SOURCE)")
+
+
+def with_metrics_port(settings: Any, port: int | None) -> Any:
+    """The settings with what the command line says of [metrics] port."""
+    if port is None:
+        return settings
+    place = settings.metrics.model_copy(update={"port": port})
+    return settings.model_copy(update={"metrics": place})
+
+
+def announce_metrics(base_url: str) -> None:
+    """One line on standard output of a process that receives nothing."""
+    typer.echo(f"hooksift serves {base_url}/metrics")
 
 
 def fast_loop() -> Callable[[], asyncio.AbstractEventLoop]:

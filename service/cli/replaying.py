@@ -17,7 +17,6 @@ from service.cli.looking import (
     opened,
     print_json_lines,
     print_table,
-    short,
 )
 
 if TYPE_CHECKING:
@@ -164,8 +163,11 @@ def list_letters(
             r["kind"],
             r["name"],
             r["tries"],
-            short(r["reason"], 60),
+            r["reason"],
         ]
         for r in rows
     )
-    print_table(["event", "died", "source", "kind", "name", "tries", "reason"], cells)
+    titles = ["event", "died (UTC)", "source", "kind", "name", "tries", "reason"]
+    print_table(titles, cells, below="reason")
+    if rows:
+        typer.echo("\n`hooksift show EVENT` tells all of one; `hooksift dead replay` tries again")

@@ -15,7 +15,9 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
     @app.command()
     def settings(
         section: Annotated[str, typer.Argument(help="Only sections that begin with this")] = "",
-        as_markdown: Annotated[bool, typer.Option("--markdown", help="As in the README")] = False,
+        as_markdown: Annotated[
+            bool, typer.Option("--markdown", help="As docs/settings.md has them")
+        ] = False,
     ) -> None:
         """List every setting with its default and its meaning.
 

@@ -1,7 +1,7 @@
 """Every command says what it does, every argument what it means; every setting is listed."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import typer
@@ -58,17 +58,40 @@ def test_a_key_of_every_form_is_listed_under_its_section() -> None:
     ]
 
 
-def test_the_table_has_a_line_for_each_section_and_each_key() -> None:
-    assert markdown(Outer).splitlines()[2:6] == [
+def test_the_page_has_a_heading_for_each_section_and_a_row_for_each_key() -> None:
+    rows = [line for line in markdown(Outer).splitlines() if line.startswith(("## ", "| `"))]
+    assert rows[:5] == [
+        "## At the top",
         "| `plain` | `3` | a number |",
         "| `needed` | `(needed)` | must be said |",
-        "| **`[inner]`** | | |",
+        "## `[inner]`",
         '| `deep` | `"x"` | within |',
     ]
 
 
+class Slack(BaseModel):
+    adapter: Literal["slack"]
+    channel: str = Field(default="", description="where")
+
+
+class Mail(BaseModel):
+    adapter: Literal["mail"]
+    to: str = Field(default="", description="whom")
+
+
+class Targets(BaseModel):
+    targets: dict[str, Slack | Mail] = {}
+
+
+def test_each_of_several_forms_of_a_section_is_listed() -> None:
+    assert [(s.section, s.path) for s in settings_of(Targets) if s.key != "adapter"] == [
+        ('[targets.NAME], adapter = "slack"', "targets.NAME.channel"),
+        ('[targets.NAME], adapter = "mail"', "targets.NAME.to"),
+    ]
+
+
 def test_every_setting_of_service_has_a_meaning() -> None:
-    ours = ("[receive]", "[retention]", "[sources.NAME]")
+    ours = ("[receive]", "[metrics]", "[retention]", "[sources.NAME]")
     listed = [s for s in settings_of(hooksift.Settings) if s.section in ours]
     assert len({s.section for s in listed}) == len(ours)
     assert [s.key for s in listed if not s.meaning] == []
