@@ -29,7 +29,7 @@ def method_of(preset: Preset) -> str:
     verify, jwt = preset.verify, preset.jwt
     if jwt is not None:
         return f"a signed token ({', '.join(jwt.algs)}) in {place(jwt.source)}"
-    if verify.special:
+    if verify.special and verify.alg == "none":
         return f"a signature of its own kind ({verify.special})"
     if verify.alg == "none":
         return "it does not sign"
@@ -50,6 +50,8 @@ def place(source: str) -> str:
 def explanation(preset: Preset, url: str) -> Iterator[tuple[str, str]]:
     """Lines of (what, text) that tell everything a person needs to use a preset."""
     yield "provider's page", preset.docs
+    if preset.checked:
+        yield "compared with", preset.checked
     yield "kind", preset.kind
     yield "signs by", method_of(preset)
     yield "proves", bound(preset)

@@ -113,7 +113,7 @@ class Extractor:
             event_type,
             _short(self._subject(view)),
             None if self._sent_at is None else moment_of(self._sent_at(view)),
-            _clean(title, MAX_TITLE_CHARACTERS),
+            _clean(title or event_type, MAX_TITLE_CHARACTERS),
             _clean(text, MAX_TEXT_CHARACTERS),
             _short(self._url(view)),
             _short(self._customer(view)),

@@ -15,7 +15,7 @@ import msgspec
 from service.outgoing import Draft, Outgoing
 from service.preset import JwtVerification, PresetError
 from service.request import Request
-from service.verification.contentful import SIGNED, TIMESTAMP, canonical_request
+from service.verification.contentful import SIGNED, TIMESTAMP, canonical_requests
 from service.verification.paypal import ALGORITHM
 from service.verification.sns import signed_content as sns_content
 from service.verification.twilio import BODY_HASH, signed_fields
@@ -85,7 +85,7 @@ def sign_contentful(secret: str, draft: Draft) -> Outgoing:
     named[TIMESTAMP] = str(int(draft.now * 1_000))
     named[SIGNED] = ",".join(sorted([*named, SIGNED]))
     request = Request(draft.method, draft.url, [*named.items()], draft.body)
-    content = b"".join(canonical_request(request))
+    content = b"".join(next(canonical_requests(request)))
     signature = hmac.digest(secret.encode(), content, "sha256").hex()
     outgoing = draft.with_headers(**{TIMESTAMP: named[TIMESTAMP], SIGNED: named[SIGNED]})
     outgoing.headers.append(("x-contentful-signature", signature))

@@ -3,8 +3,8 @@
 https://www.contentful.com/developers/docs/webhooks/request-verification/
 """
 
-from collections.abc import Sequence
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote, urlsplit
 
 from service.request import Refused, Request, octets
 from service.verification.candidates import compile_find, compile_read
@@ -14,6 +14,7 @@ from service.verification.timestamps import check_window, seconds_of
 
 TIMESTAMP, SIGNED = "x-contentful-timestamp", "x-contentful-signed-headers"
 MAX_SIGNED_HEADERS = 64
+UNESCAPED, RESERVED = "-_.!~*'()", ";,/?:@&=+$#"
 
 
 class ContentfulVerifier:
@@ -33,31 +34,45 @@ class ContentfulVerifier:
             raise Refused("missing_timestamp", f"header {TIMESTAMP} is missing")
         signed_at = seconds_of(moment, "ms")
         check_window(signed_at, now, self._tolerance)
-        content = canonical_request(request)
-        for index, check in enumerate(self._checks):
-            if check(content, signatures) is not None:
-                return Verified(index, None, signed_at)
+        for content in canonical_requests(request):
+            for index, check in enumerate(self._checks):
+                if check(content, signatures) is not None:
+                    return Verified(index, None, signed_at)
         raise Refused("signature_mismatch", "signature does not match the canonical request")
 
 
-def canonical_request(request: Request) -> Sequence[bytes]:
-    """The pieces that are signed. Raises `Refused` when time or header list are left out."""
-    names = [name.strip().lower() for name in (request.sole_header(SIGNED) or "").split(",")]
-    if len(names) > MAX_SIGNED_HEADERS or not {TIMESTAMP, SIGNED} <= set(names):
+def canonical_requests(request: Request) -> Iterator[Sequence[bytes]]:
+    """The pieces that are signed, for each way to write the address.
+
+    Raises `Refused` when time or header list are left out.
+    """
+    lines = ";".join(_header_lines(request))
+    for target in target_spellings(request.url):
+        yield (octets(f"{request.method}\n{target}\n{lines}\n"), request.body)
+
+
+def _header_lines(request: Request) -> Iterator[str]:
+    """The named headers, in the order of their names."""
+    names = {name.strip().lower() for name in (request.sole_header(SIGNED) or "").split(",")}
+    if len(names) > MAX_SIGNED_HEADERS or not {TIMESTAMP, SIGNED} <= names:
         raise Refused("missing_header", f"{SIGNED} does not name {TIMESTAMP} and itself")
-    lines = []
-    for name in names:
+    for name in sorted(names):
         value = request.sole_header(name)
         if value is None:
             raise Refused("missing_header", f"header {name[:60]}, which is signed, is missing")
-        lines.append(f"{name}:{value.strip()}")
-    head = f"{request.method}\n{_target(request.url)}\n{';'.join(lines)}\n"
-    return (octets(head), request.body)
+        yield f"{name}:{value.strip()}"
 
 
-def _target(url: str) -> str:
+def target_spellings(url: str) -> list[str]:
+    """Path and query as Contentful's library signs them, and as they are sent.
+
+    The library escapes the query as one value, then the whole once more: `?a=b` as `?a%253Db`.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
-        return ""
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+        return [""]
+    plain = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    query = quote(parts.query.partition("?")[0], safe=UNESCAPED, errors="replace")
+    escaped = quote(f"{parts.path}?{query}" if query else parts.path, safe=UNESCAPED + RESERVED)
+    return [escaped] if escaped == plain else [escaped, plain]

@@ -7,6 +7,7 @@ from service.preset import Preset, PresetError
 from service.request import Request
 from service.verification.box import BoxVerifier
 from service.verification.contentful import ContentfulVerifier
+from service.verification.hubspot import HubSpotVerifier
 from service.verification.known import KnownKeys
 from service.verification.paypal import PayPalVerifier
 from service.verification.signatures import Verified
@@ -14,7 +15,7 @@ from service.verification.sns import SnsVerifier
 from service.verification.tokens import TokenVerifier
 from service.verification.twilio import TwilioVerifier
 
-SPECIALS = ("aws_sns", "paypal", "contentful", "twilio", "box")
+SPECIALS = ("aws_sns", "paypal", "contentful", "twilio", "box", "hubspot")
 
 
 class Verifies(Protocol):
@@ -42,4 +43,6 @@ def compile_special(
         return TwilioVerifier(secrets)
     if special == "box":
         return BoxVerifier(preset, secrets, tolerance_seconds)
+    if special == "hubspot":
+        return HubSpotVerifier(preset, secrets, tolerance_seconds)
     raise PresetError(f"no special verification {special!r}; there are {', '.join(SPECIALS)}")

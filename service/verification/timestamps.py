@@ -18,10 +18,15 @@ def check_window(moment: float, now: float, tolerance_seconds: float) -> None:
             "timestamp_out_of_tolerance",
             f"timestamp is {age:.0f} s old; limit is {tolerance_seconds:.0f} s",
         )
-    if -age > tolerance_seconds:
+    check_not_ahead(moment, now, tolerance_seconds)
+
+
+def check_not_ahead(moment: float, now: float, limit_seconds: float) -> None:
+    """Raises `Refused("timestamp_out_of_tolerance")` for a time that is too far in the future."""
+    if moment - now > limit_seconds:
         raise Refused(
             "timestamp_out_of_tolerance",
-            f"timestamp is {-age:.0f} s in the future; limit is {tolerance_seconds:.0f} s",
+            f"timestamp is {moment - now:.0f} s in the future; limit is {limit_seconds:.0f} s",
         )
 
 

@@ -58,8 +58,8 @@ class TwilioVerifier:
 def algorithm_of(request: Request) -> str:
     """HMAC-SHA1, or SHA-256 where the settings header says so."""
     settings = request.sole_header(SETTINGS) or ""
-    pairs = dict(part.strip().partition("=")[::2] for part in settings.split(","))
-    name = pairs.get("algorithm", "HMAC_SHA1")
+    pairs = dict(part.replace(" ", "").partition("=")[::2] for part in settings.split(","))
+    name = (pairs.get("algorithm") or "HMAC_SHA1").upper()
     if name not in ("HMAC_SHA1", "HMAC_SHA256"):
         raise Refused("unsupported_algorithm", f"algorithm is {name[:40]!r}")
     return "hmac-" + name.removeprefix("HMAC_").lower()

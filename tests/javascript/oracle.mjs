@@ -79,9 +79,76 @@ async function aws_sns({ certificate, body }) {
   );
 }
 
-const judges = { github, stripe, standard_webhooks, slack, notion, contentful, discord, twilio, linear, aws_sns };
+async function svix({ secret, body, headers }) {
+  const { Webhook } = load("svix");
+  new Webhook(secret).verify(body, headers); // throws otherwise
+  return true;
+}
+
+async function shopify({ secret, body, headers }) {
+  load("@shopify/shopify-api/adapters/node");
+  const { shopifyApi } = load("@shopify/shopify-api");
+  const app = { apiKey: "unused", apiSecretKey: secret, hostName: "h.example", isEmbeddedApp: false };
+  const { webhooks } = shopifyApi({ ...app, apiVersion: "2025-10", logger: { log() {} } });
+  const rest = { "x-shopify-shop-domain": "h.example", "x-shopify-api-version": "2025-10" };
+  const rawRequest = { method: "POST", url: "/", headers: { ...rest, ...headers } };
+  const { valid } = await webhooks.validate({ rawBody: body, rawRequest, rawResponse: {} });
+  return valid;
+}
+
+async function hubspot({ secret, body, headers, url, method }) {
+  const { Signature } = load("@hubspot/api-client");
+  return Signature.isValid({
+    clientSecret: secret,
+    method,
+    requestBody: body,
+    signature: headers["x-hubspot-signature-v3"],
+    signatureVersion: "v3",
+    timestamp: Number(headers["x-hubspot-request-timestamp"]),
+    url,
+  });
+}
+
+async function square({ secret, body, headers, url }) {
+  const { WebhooksHelper } = load("square");
+  const signatureHeader = headers["x-square-hmacsha256-signature"];
+  return WebhooksHelper.verifySignature({
+    requestBody: body,
+    signatureHeader,
+    signatureKey: secret,
+    notificationUrl: url,
+  });
+}
+
+async function paddle({ secret, body, headers }) {
+  const { Paddle } = load("@paddle/paddle-node-sdk");
+  return new Paddle("unused").webhooks.isSignatureValid(body, secret, headers["paddle-signature"]);
+}
+
+async function sendgrid({ publicKey, body, headers }) {
+  const { EventWebhook, EventWebhookHeader } = load("@sendgrid/eventwebhook");
+  const events = new EventWebhook();
+  const [signature, moment] = [EventWebhookHeader.SIGNATURE(), EventWebhookHeader.TIMESTAMP()];
+  return events.verifySignature(
+    events.convertPublicKeyToECDSA(publicKey),
+    body,
+    headers[signature.toLowerCase()],
+    headers[moment.toLowerCase()],
+  );
+}
+
+async function line({ secret, body, headers }) {
+  const { validateSignature } = load("@line/bot-sdk");
+  return validateSignature(body, secret, headers["x-line-signature"]);
+}
+
+const judges = {
+  ...{ svix, shopify, hubspot, square, paddle, sendgrid, line },
+  ...{ github, stripe, standard_webhooks, slack, notion, contentful, discord, twilio, linear, aws_sns },
+};
 const verdicts = {};
 for (const delivery of JSON.parse(readFileSync(0, "utf8"))) {
+  Date.now = () => Math.round(delivery.now * 1000); // some libraries allow five seconds
   try {
     const judge = judges[delivery.preset];
     verdicts[delivery.id] = Boolean(await judge({ ...delivery, headers: lower(delivery.headers) }));

@@ -82,9 +82,39 @@ def line(delivery: dict[str, Any], headers: dict[str, str]) -> bool:
     return bool(validator.validate(delivery["body"], headers["x-line-signature"]))
 
 
+def stripe(delivery: dict[str, Any], headers: dict[str, str]) -> bool:
+    from stripe import WebhookSignature
+
+    verify = WebhookSignature.verify_header
+    return bool(verify(delivery["body"], headers["stripe-signature"], delivery["secret"], 300))
+
+
+def slack(delivery: dict[str, Any], headers: dict[str, str]) -> bool:
+    from slack_sdk.signature import SignatureVerifier
+
+    return bool(SignatureVerifier(delivery["secret"]).is_valid_request(delivery["body"], headers))
+
+
+def standard_webhooks(delivery: dict[str, Any], headers: dict[str, str]) -> bool:
+    from standardwebhooks.webhooks import Webhook
+
+    Webhook(delivery["secret"]).verify(delivery["body"], headers)  # raises otherwise
+    return True
+
+
+def svix(delivery: dict[str, Any], headers: dict[str, str]) -> bool:
+    from svix.webhooks import Webhook
+
+    Webhook(delivery["secret"]).verify(delivery["body"], headers)  # raises otherwise
+    return True
+
+
 JUDGES = {
     judge.__name__: judge
-    for judge in (twilio, sendgrid, hubspot, square, paddle, discord, box, line)
+    for judge in (
+        *(twilio, sendgrid, hubspot, square, paddle, discord, box, line),
+        *(stripe, slack, standard_webhooks, svix),
+    )
 }
 
 

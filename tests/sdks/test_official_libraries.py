@@ -21,16 +21,22 @@ from service.sign import sign
 PYTHON_LIBRARIES = [
     *("twilio", "sendgrid", "hubspot-api-client", "squareup", "paddle-python-sdk"),
     *("discord-interactions", "box-sdk-gen", "line-bot-sdk"),
+    *("stripe", "slack_sdk", "standardwebhooks", "svix"),
 ]
 JAVASCRIPT_LIBRARIES = [
     *("@octokit/webhooks-methods", "stripe", "standardwebhooks", "@slack/bolt", "twilio"),
     *("@notionhq/client", "@contentful/node-apps-toolkit", "discord-interactions", "@linear/sdk"),
-    "sns-validator",
+    *("sns-validator", "svix", "@shopify/shopify-api", "@hubspot/api-client", "square"),
+    *("@paddle/paddle-node-sdk", "@sendgrid/eventwebhook", "@line/bot-sdk"),
 ]
-PYTHON_PRESETS = ["twilio", "sendgrid", "hubspot", "square", "paddle", "discord", "box", "line"]
+PYTHON_PRESETS = [
+    *("twilio", "sendgrid", "hubspot", "square", "paddle", "discord", "box", "line"),
+    *("stripe", "slack", "standard_webhooks", "svix"),
+]
 JAVASCRIPT_PRESETS = [
     *("github", "stripe", "standard_webhooks", "slack", "notion", "contentful", "discord"),
-    *("twilio", "linear", "aws_sns"),
+    *("twilio", "linear", "aws_sns", "svix", "shopify", "hubspot", "square", "paddle"),
+    *("sendgrid", "line"),
 ]
 URL = "https://hooks.example.com/v1/webhooks/here"
 HERE = Path(__file__).parent
@@ -45,7 +51,8 @@ def deliveries(presets: list[str]) -> list[dict[str, Any]]:
         keys = new_keys(preset)
         now = time.time()
         body = preset.sample.body.encode()
-        outgoing = sign(preset, keys.sender, body, url=URL, now=now, delivery_id="d-1")
+        named = {"event_type": preset.sample.type, "delivery_id": "d-1"}
+        outgoing = sign(preset, keys.sender, body, url=URL, now=now, **named)
         entry = {
             "preset": name,
             "secret": keys.sender,
