@@ -9,10 +9,13 @@ Network = IPv4Network | IPv6Network
 _NAT64 = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"))
 _IPV4_COMPATIBLE = ip_network("::/96")
 # What `is_global` says depends on Python's version: 192.0.0.192 is a metadata service, and public
-# to Python 3.11.7.
+# to Python 3.11.7. 168.63.129.16 is Azure's platform service, seen from its machines only.
 _NEVER = tuple(
     ip_network(network)
-    for network in ("192.0.0.0/24", "192.88.99.0/24", "100.64.0.0/10", "3fff::/20", "5f00::/16")
+    for network in (
+        *("192.0.0.0/24", "192.88.99.0/24", "100.64.0.0/10", "168.63.129.16/32"),
+        *("3fff::/20", "5f00::/16"),
+    )
 )
 
 

@@ -14,6 +14,7 @@ reads nothing from the environment.
 
 import asyncio
 import json
+import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -38,6 +39,10 @@ from service.errors import SettingsError
 MAX_RESPONSE_BYTES = 1024 * 1024
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 USER_AGENT = "hooksift"
+_HOST = re.compile(r"[a-zA-Z0-9._-]+|[0-9a-fA-F:.]+")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
+_PRINTABLE = re.compile(r"[!-~]+")
+_HEADER_VALUE = re.compile(r"[ -~\xa0-\xff]*")
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 
 # Whether the request can have had its effect decides what a failure is called.
@@ -159,9 +164,11 @@ def parse_origin(url: str, *, allow_http: bool) -> Origin:
         host, port = (parts.hostname or "").encode("idna").decode(), parts.port
     except ValueError as error:  # UnicodeError is one
         raise SettingsError("the target's url is not a URL") from error
-    if not host or parts.username or parts.password or parts.fragment:
+    is_plain = _PRINTABLE.fullmatch(f"/{parts.path}{parts.query}") and _HOST.fullmatch(host)
+    if not is_plain or _BLANK.search(url) or parts.username or parts.password or parts.fragment:
         raise SettingsError(
-            "the target's url must be https://HOST[:PORT][/PATH] without user or fragment"
+            "the target's url must be https://HOST[:PORT][/PATH] without user, fragment, blank,"
+            " or a letter that is not percent-encoded"
         )
     if parts.scheme != "https" and not (parts.scheme == "http" and allow_http):
         raise SettingsError(
@@ -191,6 +198,7 @@ class Outbound:
         self.origin = parse_origin(url, allow_http=bool(allowed))
         self._headers = {"user-agent": USER_AGENT, "accept-encoding": "identity"}
         self._headers |= {name.lower(): value for name, value in (headers or {}).items()}
+        _check_headers(self._headers)
         self._timeout_seconds = timeout_seconds
         self._max_response_bytes = max_response_bytes
         self._now = now
@@ -294,7 +302,7 @@ class Outbound:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._pool.handle_async_request(request)
                 try:
-                    body = await self._read(response)
+                    body = await self._read(response, is_needed=request.method == b"GET")
                 finally:
                     await response.aclose()
         except TimeoutError as error:
@@ -310,11 +318,14 @@ class Outbound:
         headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in response.headers}
         return Reply(self.host, response.status, headers, body)
 
-    async def _read(self, response: httpcore.Response) -> bytes:
+    async def _read(self, response: httpcore.Response, *, is_needed: bool) -> bytes:
+        """The body; nothing of one that is too large, where the status alone says enough."""
         parts, size = [], 0
         async for part in response.aiter_stream():
             size += len(part)
             if size > self._max_response_bytes:
+                if not is_needed or response.status >= 400:
+                    return b""
                 raise PermanentError(
                     f"{self.host} answered {response.status} with over"
                     f" {self._max_response_bytes} bytes",
@@ -353,6 +364,16 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | No
     if seconds != seconds:
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    """Raises SettingsError, without the value, for what no header may hold."""
+    for name, value in headers.items():
+        if not _HEADER_VALUE.fullmatch(value) or not _PRINTABLE.fullmatch(name) or ":" in name:
+            raise SettingsError(
+                f"the {name!r} header, or the secret in it, holds a line break or a character"
+                " that no header may have; look at the end of the file or variable it comes from"
+            )
 
 
 def _encoded(headers: Mapping[str, str], content: bytes | None) -> list[tuple[bytes, bytes]]:

@@ -43,7 +43,8 @@ _BARE_NAME = re.compile(
 _BARE_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?/[^\s<>\"']*")
 # NFKC left one kind of @. A word before it makes an address of it, but not for everybody's names.
 _MENTION = re.compile(
-    r"(?<!@)(?:(?<!\w)@+|@{2,})(?=[\w\-({\[<])|@(?=(?:everyone|here|channel|all)\b)", re.IGNORECASE
+    r"(?<!@)(?:(?<!\w)@+|@{2,})(?=[\w\-({\[<])|@(?=everyone|here|channel)",
+    re.IGNORECASE,
 )
 _OPENING = re.compile(r"<(?=[@!#])")  # of such a mention, cut off: what follows could complete it
 _MARKDOWN_LINK = re.compile(r"!?\[([^\[\]]{0,500})\]\s*[(\[][^()\[\]\n]{0,500}[)\]]")

@@ -45,6 +45,7 @@ FORBIDDEN = [
     "169.254.0.1",
     "100.64.0.1",
     "100.100.100.200",
+    "168.63.129.16",
     "192.0.0.192",
     "192.0.2.1",
     "198.18.0.1",
@@ -230,6 +231,10 @@ def test_the_second_address_is_tried_when_the_first_is_dead(local_host: LocalHos
         "https://[::1",
         "",
         "file:///etc/passwd",
+        "https://api acme.example",
+        "https://api.acme.example/a b",
+        "https://api.acme.example/a\r\nHost: evil.example",
+        "https://api.acme.example/?q=ü",
     ],
 )
 def test_a_url_that_is_no_plain_https_url_is_refused_at_start(url: str) -> None:
@@ -279,6 +284,26 @@ def test_an_answer_over_the_limit_is_not_read_on(server: MessageServer) -> None:
     server.plan(Answer(200, b"x" * 10_001))
     error = failure(open_out(server, max_response_bytes=10_000), "x")
     assert error.kind == "answer_too_large"
+
+
+def test_a_write_whose_answer_is_over_the_limit_has_been_made(server: MessageServer) -> None:
+    server.plan(Answer(200, b"x" * 10_001))
+    reply = called(open_out(server, max_response_bytes=10_000), "x", method="POST", body={})
+    assert (reply.status, reply.body) == (200, b"")
+
+
+def test_a_large_error_page_is_judged_by_its_status(server: MessageServer) -> None:
+    server.plan(Answer(503, b"x" * 10_001))
+    reply = called(open_out(server, max_response_bytes=10_000), "x")
+    assert reply.status == 503
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\r\nX-Evil: 1", "tok\u2026en", "a\x00"])
+def test_a_credential_that_no_header_may_hold_is_refused_at_start(value: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Outbound("https://api.acme.example", headers={"authorization": f"Bearer {value}"})
+    assert "authorization" in str(raised.value)
+    assert "Bearer" not in str(raised.value)
 
 
 def test_an_answer_that_does_not_come_is_in_doubt(server: MessageServer) -> None:
