@@ -12,6 +12,7 @@ from analytics.landing import Lander
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
 from service.store import Store, open_store
+from tests.conftest import url_of_a_store
 
 MADE_UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 MADE_EVENTS = 20_000
@@ -19,12 +20,9 @@ MADE_DAYS = 10
 
 
 @pytest.fixture
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(request: pytest.FixtureRequest) -> str:
     """An empty SQLite store; with `on_both_stores`, also one on PostgreSQL."""
-    if getattr(request, "param", "sqlite") == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.sqlite'}"
-    url: str = request.getfixturevalue("postgres_url")
-    return url
+    return url_of_a_store(request, getattr(request, "param", "sqlite"))
 
 
 @pytest.fixture

@@ -28,9 +28,9 @@ SETTINGS = HistorySettings(interval_seconds=0.01, standby_seconds=0.01)
 
 
 @pytest.fixture
-def shared(postgres_url: str, tmp_path: Path) -> Place:
+def shared(empty_database: str, tmp_path: Path) -> Place:
     """A history whose catalog several machines could share."""
-    return Place(postgres_url, str(tmp_path / "files"))
+    return Place(empty_database, str(tmp_path / "files"))
 
 
 def ids_in(place: Place) -> list[int]:
