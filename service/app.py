@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
@@ -80,15 +80,16 @@ def create_app(
 
     @asynccontextmanager
     async def flushing(_: Litestar) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(flush_forever(refusals, acks, quarantine, store))]
-        if watch is not None:
-            tasks.append(asyncio.create_task(watch.run(current)))
+        stop = asyncio.Event()
+        flushes = asyncio.create_task(flush_until(stop, refusals, acks, quarantine, store))
+        watching = asyncio.create_task(watch.run(current)) if watch is not None else None
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-            await flush(refusals, acks, quarantine, store)
+            if watching is not None:
+                watching.cancel()
+            stop.set()
+            await flushes
 
     app = Application(
         receiver,
@@ -157,12 +158,18 @@ def probe(store: Store) -> None:
         connection.exec_driver_sql("SELECT 1 FROM store_facts").first()
 
 
-async def flush_forever(
-    refusals: RefusalCounter, acks: AckTimes, quarantine: QuarantineBuffer, store: Store
+async def flush_until(
+    stop: asyncio.Event,
+    refusals: RefusalCounter,
+    acks: AckTimes,
+    quarantine: QuarantineBuffer,
+    store: Store,
 ) -> None:
-    """Write what was counted and kept each second."""
-    while True:
-        await asyncio.sleep(FLUSH_SECONDS)
+    """Write what was counted and kept each second, and once more at the end."""
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_SECONDS):
+                await stop.wait()
         await flush(refusals, acks, quarantine, store)
 
 

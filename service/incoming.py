@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from service.answers import Turned, too_large, unavailable
 from service.endpoint import Endpoint
@@ -74,13 +75,18 @@ def path_of(scope: Scope) -> str:
     return path[len(PREFIX) :]
 
 
-def public_url(scope: Scope, endpoint: Endpoint) -> str:
-    """The URL as the provider knows it: configured, or the path alone; the query as sent."""
+def public_url(scope: Scope, endpoint: Endpoint, rest: str) -> str:
+    """The URL as the provider knows it: configured, or the path alone; the query as sent.
+
+    Where a secret is in the path, all that follows the source becomes one segment, so that none of
+    it escapes being concealed.
+    """
     query = scope["query_string"]
     raw: bytes = scope.get("raw_path") or scope["path"].encode()
-    base = endpoint.public_url or raw.decode("latin-1")
-    if endpoint.public_url and endpoint.secret_in_path:
-        base += f"/{raw.decode('latin-1').rpartition('/')[2]}"
+    if endpoint.secret_in_path:
+        base = f"{endpoint.public_url or PREFIX + endpoint.source}/{quote(rest, safe='')}"
+    else:
+        base = endpoint.public_url or raw.decode("latin-1")
     return f"{base}?{query.decode('latin-1')}" if query else base
 
 

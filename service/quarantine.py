@@ -20,6 +20,7 @@ from service.store.store import words_of
 
 MAX_BODY_BYTES = 1 << 20  # larger bodies of strangers are not worth the disk
 MAX_WAITING_BYTES = 16 << 20  # in memory, of one source, until the next flush
+HEADER_BYTES = 250  # of memory that a header takes beside its letters
 PAGE_ROWS = 100
 COLUMNS = (
     "id", "source", "reason", "received_at", "method", "url", "headers", "body", "address",
@@ -55,18 +56,25 @@ class QuarantineBuffer:
             return
         if reason in SCHEMA_REASONS and endpoint.settings.schema_failure != "quarantine":
             return
+        request.payload = None  # a parsed body takes up to thirty times the room of its bytes
         source = endpoint.source
         waiting = self._waiting.setdefault(source, deque())
         waiting.append(Refusal(endpoint, request, reason, address, at))
-        self._bytes[source] += len(request.body)
+        self._bytes[source] += size_of(request)
         while len(waiting) > limit or self._bytes[source] > MAX_WAITING_BYTES:
-            self._bytes[source] -= len(waiting.popleft().request.body)
+            self._bytes[source] -= size_of(waiting.popleft().request)
 
     def drain(self) -> list[Refusal]:
         """What was kept; keeping starts again."""
         waiting, self._waiting = self._waiting, {}
         self._bytes.clear()
         return [refusal for refusals in waiting.values() for refusal in refusals]
+
+
+def size_of(request: Request) -> int:
+    """Bytes of memory that an unparsed request takes, about."""
+    headers = sum(HEADER_BYTES + len(name) + len(value) for name, value in request.headers)
+    return len(request.body) + len(request.url) + headers
 
 
 def row_of(refusal: Refusal, row_id: int) -> tuple[Any, ...] | None:

@@ -127,7 +127,9 @@ class Receiver:
             raise Turned(404, "unknown_source", f"no source {source[:100]!r} here")
         if rest and not endpoint.secret_in_path:
             raise Turned(404, "unknown_path", "nothing below this source")
-        request = Request(scope["method"], public_url(scope, endpoint), headers_of(scope), b"")
+        request = Request(
+            scope["method"], public_url(scope, endpoint, rest), headers_of(scope), b""
+        )
         self._check_sender(endpoint, request, address)
         request.body = await self._bodies.read(
             receive, endpoint.max_body_bytes, counted_by(address)

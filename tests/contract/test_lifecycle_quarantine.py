@@ -10,7 +10,8 @@ import pytest
 
 from service.endpoint import Endpoint
 from service.preset import load_preset
-from service.quarantine import MAX_BODY_BYTES, take_in_again
+from service.quarantine import MAX_BODY_BYTES, QuarantineBuffer, take_in_again
+from service.request import Request
 from service.settings import ReceiveSettings
 from service.store import Store
 from tests.servers.receiver import Source, receiving, rows
@@ -156,6 +157,16 @@ def test_a_credential_is_not_kept_and_so_it_cannot_be_taken_in(store: Store) -> 
     assert reverify(store, mended(made)) == {"concealed": 1}
 
 
+@pytest.mark.parametrize("written", ["/{}/", "/{}/x", "/x/{}/", "//{}%2f", "%2f{}/%2fx", "/{}%3f/"])
+def test_a_secret_in_a_path_is_not_kept_however_it_is_written(store: Store, written: str) -> None:
+    made = Source("uptime_kuma", {"quarantine": 5})
+    with receiving(store, {"gh": made}) as running:
+        path = "/v1/webhooks/gh" + written.format(made.keys.sender)
+        assert running.client.post(path, content=b"{}").status_code == 401
+    (kept,) = rows(store, "quarantine")
+    assert made.keys.sender not in str(kept)
+
+
 SCHEMA = {"type": "object", "required": ["action"]}
 
 
@@ -208,6 +219,16 @@ def test_a_flood_is_bounded_in_memory_and_on_disk(store: Store) -> None:
     made = source(quarantine=3)
     refuse(store, made, 40, body=b'"' + b"a" * 500_000 + b'"')
     assert len(rows(store, "quarantine")) == 3
+
+
+def test_what_waits_in_memory_is_bounded_with_its_headers() -> None:
+    """Ten thousand refusals of 30 KB and no body would be 300 MB."""
+    endpoint = source(quarantine=10_000).endpoint("gh", ReceiveSettings())
+    buffer = QuarantineBuffer()
+    for _ in range(10_000):
+        headers = [(f"x-{number}", "") for number in range(100)]
+        buffer.keep(endpoint, Request("POST", "/", headers, b""), "missing_signature", "", 0)
+    assert 500 < len(buffer.drain()) < 700
 
 
 def test_by_command_it_says_what_became_of_what(
