@@ -82,7 +82,7 @@ class Finish:
     """Key of the group whose count this message told."""
     follow_up: NewWork | None = None
     forget: Intent | None = None
-    """Tags that were announced and certainly not written."""
+    """Announced changes of tags that were certainly not made."""
     clear_start: bool = False
 
 
@@ -316,17 +316,18 @@ def _record(connection: Connection, tx: int, one: Finish) -> None:
 
 
 def _forget(connection: Connection, intent: Intent) -> None:
-    for tag in sorted(intent.change.add):
-        connection.execute(
-            text(
-                "DELETE FROM own_tags WHERE target = :target AND ticket = :ticket AND tag = :tag"
-                " AND event_id = :event_id AND state = :state"
-            ),
-            {
-                "target": intent.target,
-                "ticket": intent.ticket,
-                "tag": tag,
-                "event_id": intent.event_id,
-                "state": OURS,
-            },
-        )
+    """Take back what was announced: added tags are not ours, those to be removed still are."""
+    key = "target = :target AND ticket = :ticket AND tag = :tag AND event_id = :event_id"
+    undone = [
+        (f"DELETE FROM own_tags WHERE {key} AND state = :state", intent.change.add, OURS),
+        (
+            f"UPDATE own_tags SET state = '{OURS}' WHERE {key} AND state = :state",
+            intent.change.remove,
+            WITHDRAWN,
+        ),
+    ]
+    for statement, tags, state in undone:
+        for tag in sorted(tags):
+            values = {"tag": tag.casefold(), "event_id": intent.event_id, "state": state}
+            where = {"target": intent.target, "ticket": intent.ticket}
+            connection.execute(text(statement), {**where, **values})

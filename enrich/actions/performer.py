@@ -24,7 +24,15 @@ from enrich.actions.adapters.contract import (
 )
 from enrich.actions.errors import ConflictError, DoubtError, NotOursError, TransientError
 from enrich.actions.grouping import Place, Role
-from enrich.actions.journal import Intent, Joining, intend, own_tags, start_once, take_place
+from enrich.actions.journal import (
+    Intent,
+    Joining,
+    OwnTagState,
+    intend,
+    own_tags,
+    start_once,
+    take_place,
+)
 from enrich.actions.loading import Loaded, StoreHistory, load
 from enrich.actions.messages import (
     build_message,
@@ -43,7 +51,7 @@ from enrich.actions.rule_book import (
     decision_of,
 )
 from enrich.actions.rules import Decision, Step, Verdict, evaluate
-from enrich.actions.tags import TagMeaning, plan
+from enrich.actions.tags import OURS, WITHDRAWN, TagMeaning, plan
 from enrich.actions.targets import Kind, Target
 from enrich.actions.template import Template
 from service.queue import Claim
@@ -185,7 +193,7 @@ class Performer:
             if any(state.event_id > case.claim.event_id for state in known.values()):
                 done["newer"] = [str(max(state.event_id for state in known.values()))]
                 return
-            change = plan(seen.tags, wanted, {tag: s.state for tag, s in known.items()})
+            change = plan(seen.tags, wanted, _states(known, case.claim.event_id))
             if not change:
                 return
             case.intent = Intent(
@@ -294,7 +302,7 @@ class Performer:
         if wait > 0:
             await self._sleep(wait)
 
-    def _own_tags(self, target: str, ticket: str) -> Any:
+    def _own_tags(self, target: str, ticket: str) -> dict[str, OwnTagState]:
         with self._store.read() as connection:
             return own_tags(connection, target, ticket)
 
@@ -326,6 +334,15 @@ class Performer:
         if isinstance(error, ConflictError):
             return 0.2 * self._chance()
         return min(0.5 * 2.0 ** (state.attempt_number - 1) + 0.5 * self._chance(), MAX_WAIT_SECONDS)
+
+
+def _states(known: Mapping[str, OwnTagState], event_id: int) -> dict[str, str]:
+    """What plans go by. A tag that this very event was taking away and that is there is still to
+    be taken away: an earlier try failed."""
+    return {
+        tag: OURS if s.state == WITHDRAWN and s.event_id == event_id else s.state
+        for tag, s in known.items()
+    }
 
 
 def mark_of(case: Case) -> str:

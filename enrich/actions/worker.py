@@ -7,6 +7,7 @@ the target's `delivery` says.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -14,10 +15,11 @@ from sqlalchemy import Connection
 
 from enrich.actions.adapters.contract import Guarantee, Messenger
 from enrich.actions.errors import ActionError, DoubtError, NotOursError, TransientError
-from enrich.actions.journal import Finish, finish, sweep_groups
+from enrich.actions.journal import Finish, Intent, finish, sweep_groups
 from enrich.actions.performer import Case, NotYet, Outcome, Performer, Sleep
 from enrich.actions.rule_book import REVIEW, RuleBook
 from enrich.actions.settings import ActSettings
+from enrich.actions.tags import TagChange
 from enrich.actions.targets import Target
 from service.errors import StoreUnavailable
 from service.queue import ACT, Claim, ClaimRequest, NewWork, bury, claim_each, next_available_at
@@ -228,7 +230,7 @@ class ActionWorker:
             retry_at=None if wait is None else now + timedelta(seconds=wait),
             dead=wait is None,
             told=case.telling if wait is None else None,
-            forget=None if isinstance(error, DoubtError) else case.intent,
+            forget=_to_forget(case, error, is_last=wait is None),
             # The call certainly did not happen, or a person decides from here on.
             clear_start=wait is None or not isinstance(error, DoubtError),
         )
@@ -257,6 +259,15 @@ async def _first_of(
     await asyncio.wait(waiters | tasks, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     for waiter in waiters:
         waiter.cancel()
+
+
+def _to_forget(case: Case, error: ActionError, *, is_last: bool) -> Intent | None:
+    """What of the announced change is taken back: all of it where it was certainly not made; where
+    nobody knows and nobody tries again, the removals, so that a later event makes up for them."""
+    if case.intent is None or not isinstance(error, DoubtError):
+        return case.intent
+    removals = TagChange(remove=case.intent.change.remove)
+    return replace(case.intent, change=removals) if is_last else None
 
 
 def _label(case: Case, ticket: str) -> str:

@@ -16,6 +16,7 @@ from tests.servers.github_server import GitHubServer
 
 TAG = {"name": "tag", "mode": "act", "actions": [{"target": "tickets", "tags": ["{category}"]}]}
 OURS = "hooksift:billing"
+PERFORM = None  # among answers to writes: this one is carried out
 
 
 @pytest.fixture
@@ -366,3 +367,61 @@ def test_groups_that_ended_long_ago_are_forgotten(quick_store: Store) -> None:
         joining = Joining(f"k{number}", 1, at, timedelta(minutes=5))
         quick_store.write_now(take_place, joining)
     assert quick_store.write_now(sweep_groups, START) == 1
+
+
+def retagged(
+    office: Callable[..., Office], github: GitHubServer, *answers: Answer | None, **more: Any
+) -> Office:
+    """A ticket whose category changed from billing to bug, with these answers to the two writes."""
+    desk = office(**more)
+    desk.event(github.payload("42"))
+    worked(desk)
+    desk.event(github.payload("42"), category="bug")
+    github.answer_writes(*answers)
+    return worked(desk)
+
+
+def test_a_removal_that_failed_for_a_moment_is_made_up_for(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    retagged(office, github, PERFORM, Answer(503))
+    assert github.tags["42"] == {"vip", "hooksift:bug"}
+
+
+def test_a_removal_that_failed_for_long_is_made_up_for(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    desk = retagged(office, github, PERFORM, *[Answer(503)] * 3)
+    desk.clock.turn(61)
+    worked(desk)
+    assert github.tags["42"] == {"vip", "hooksift:bug"}
+
+
+def test_a_removal_that_was_given_up_is_made_up_for_by_the_next_event(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    desk = retagged(office, github, PERFORM, *[Answer(403)] * 2, act={"retry_after": [1]})
+    desk.clock.turn(61)
+    worked(desk)
+    desk.event(github.payload("42"), category="bug")
+    worked(desk)
+    assert github.tags["42"] == {"vip", "hooksift:bug"}
+
+
+def test_a_tag_put_before_the_rest_failed_is_still_ours(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    desk = retagged(office, github, PERFORM, *[Answer(403)] * 2, act={"retry_after": []})
+    desk.event(github.payload("42"), category="question")
+    worked(desk)
+    assert "hooksift:bug" not in github.tags["42"]
+
+
+def test_a_tag_that_a_person_put_back_is_not_taken_away_again(
+    office: Callable[..., Office], github: GitHubServer
+) -> None:
+    desk = retagged(office, github)
+    github.change("42", add=[OURS])
+    desk.event(github.payload("42"), category="bug")
+    worked(desk)
+    assert OURS in github.tags["42"]

@@ -54,6 +54,7 @@ class FakeServer:
         self.calls: list[Call] = []
         self.answers: list[Answer] = []
         self.planned: deque[Answer] = deque()
+        self.planned_writes: deque[Answer | None] = deque()
         self.hang_after_next = False
         self.before_write: Callable[[], None] | None = None
         self.url = ""
@@ -65,6 +66,10 @@ class FakeServer:
         """Give these answers to the next calls instead of performing them."""
         self.planned.extend(answers)
 
+    def answer_writes(self, *answers: Answer | None) -> None:
+        """Give these answers to the next calls that are no GET; None performs one."""
+        self.planned_writes.extend(answers)
+
     def receive(self, call: Call) -> Answer:
         self.calls.append(call)
         self.answers.append(self._answer(call))
@@ -73,6 +78,10 @@ class FakeServer:
     def _answer(self, call: Call) -> Answer:
         if self.planned:
             return self.planned.popleft()
+        if call.method != "GET" and self.planned_writes:
+            planned = self.planned_writes.popleft()
+            if planned is not None:
+                return planned
         if call.method != "GET" and self.before_write is not None:
             hook, self.before_write = self.before_write, None
             hook()

@@ -5,13 +5,13 @@ who changed which tag: a provider's knowledge stays in one place.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
-from enrich.actions.errors import NotOursError
+from enrich.actions.errors import ActionError, DoubtError, NotOursError
 from enrich.actions.outbound import Outbound
 from enrich.actions.tags import TagChange
 
@@ -156,6 +156,24 @@ class OverHttp:
     async def close(self) -> None:
         """Close connections."""
         await self._out.close()
+
+
+async def one_by_one(calls: Iterable[Callable[[], Awaitable[object]]]) -> None:
+    """Make the calls of one change. What fails after the first leaves half of it made.
+
+    Raises what the first call raised; DoubtError, of the same kind, for a later one.
+    """
+    for made, call in enumerate(calls):
+        try:
+            await call()
+        except DoubtError:
+            raise
+        except ActionError as error:
+            if not made:
+                raise
+            wait = getattr(error, "retry_after_seconds", None)
+            said = f"{error}, when {made} of the changes had been made"
+            raise DoubtError(said, kind=error.kind, retry_after_seconds=wait) from error
 
 
 def dig(payload: Any, *path: str) -> Any:

@@ -13,6 +13,7 @@ https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from enrich.actions.adapters.contract import (
@@ -22,6 +23,7 @@ from enrich.actions.adapters.contract import (
     Ticket,
     TicketNews,
     dig,
+    one_by_one,
     one_of,
     valid_id,
     words,
@@ -113,10 +115,16 @@ class GitHub(OverHttp):
 
     async def change(self, ticket: Ticket, seen: Seen, change: TagChange) -> None:
         """One call for all that is added, one for each that is removed."""
-        if change.add:
-            await self._call("POST", ticket, "labels", body={"labels": sorted(change.add)})
-        for tag in sorted(change.remove):
-            await self._call("DELETE", ticket, "labels", tag, gone_is_fine=True)
+        add = partial(self._call, "POST", ticket, "labels", body={"labels": sorted(change.add)})
+        await one_by_one(
+            [
+                *([add] if change.add else []),
+                *(
+                    partial(self._call, "DELETE", ticket, "labels", tag, gone_is_fine=True)
+                    for tag in sorted(change.remove)
+                ),
+            ]
+        )
 
     async def _call(
         self, method: str, ticket: Ticket, *rest: str, gone_is_fine: bool = False, **options: Any

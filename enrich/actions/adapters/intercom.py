@@ -14,6 +14,7 @@ so that is read from the state that other topics carry.
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 from enrich.actions.adapters.contract import (
@@ -23,6 +24,7 @@ from enrich.actions.adapters.contract import (
     Ticket,
     TicketNews,
     dig,
+    one_by_one,
     one_of,
     valid_id,
 )
@@ -101,13 +103,21 @@ class Intercom(OverHttp):
 
     async def change(self, ticket: Ticket, seen: Seen, change: TagChange) -> None:
         """Two calls for each tag that is added, two for each that is removed."""
-        path = ("conversations", ticket.id, "tags")
-        for tag in sorted(change.add):
-            body = {"id": await self._tag_id(tag), "admin_id": self._admin_id}
-            await self._call("POST", *path, body=body)
-        for tag in sorted(change.remove):
-            body = {"admin_id": self._admin_id}
-            await self._call("DELETE", *path, await self._tag_id(tag), body=body, gone_is_fine=True)
+        path, admin = ("conversations", ticket.id, "tags"), {"admin_id": self._admin_id}
+
+        async def attach(tag: str) -> None:
+            await self._call("POST", *path, body={"id": await self._tag_id(tag), **admin})
+
+        async def detach(tag: str) -> None:
+            key = await self._tag_id(tag)
+            await self._call("DELETE", *path, key, body=admin, gone_is_fine=True)
+
+        await one_by_one(
+            [
+                *(partial(attach, tag) for tag in sorted(change.add)),
+                *(partial(detach, tag) for tag in sorted(change.remove)),
+            ]
+        )
 
     async def _tag_id(self, tag: str) -> str:
         reply = await self._call("POST", "tags", body={"name": tag})

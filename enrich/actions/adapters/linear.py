@@ -12,6 +12,7 @@ Webhooks: https://linear.app/developers/webhooks (`data.labels`, `updatedFrom.la
 
 import json
 import re
+from functools import partial
 from typing import Any, ClassVar
 
 from enrich.actions.adapters.contract import (
@@ -21,6 +22,7 @@ from enrich.actions.adapters.contract import (
     Ticket,
     TicketNews,
     dig,
+    one_by_one,
     one_of,
     valid_id,
     words,
@@ -110,11 +112,20 @@ class Linear(OverHttp):
         """One mutation for each label."""
         issue = await self._issue(ticket)
         present = _labels(issue)
-        for tag in sorted(change.add - present.keys()):
+
+        async def add(tag: str) -> None:
             label = await self._label(tag, str(dig(issue, "team", "id")))
             await self._ask(ADD, id=ticket.id, label=label)
-        for tag in sorted(change.remove & present.keys()):
-            await self._ask(REMOVE, id=ticket.id, label=present[tag])
+
+        await one_by_one(
+            [
+                *(partial(add, tag) for tag in sorted(change.add - present.keys())),
+                *(
+                    partial(self._ask, REMOVE, id=ticket.id, label=present[tag])
+                    for tag in sorted(change.remove & present.keys())
+                ),
+            ]
+        )
 
     async def _issue(self, ticket: Ticket) -> Any:
         issue = dig(await self._ask(READ, id=ticket.id), "issue")

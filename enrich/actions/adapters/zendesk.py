@@ -21,6 +21,7 @@ from enrich.actions.adapters.contract import (
     Ticket,
     TicketNews,
     dig,
+    one_by_one,
     valid_id,
     words,
 )
@@ -95,12 +96,15 @@ class Zendesk(OverHttp):
     async def change(self, ticket: Ticket, seen: Seen, change: TagChange) -> None:
         """Adds, then removes; the first moves the ticket on, so it is read again between."""
         path = ("api", "v2", "tickets", ticket.id, "tags.json")
-        if change.add:
+
+        async def add() -> None:
             await self._out.expect("PUT", *path, body=_safe(change.add, seen))
-            if change.remove:
-                seen = await self.read(ticket)
-        if change.remove:
-            await self._out.expect("DELETE", *path, body=_safe(change.remove, seen))
+
+        async def remove() -> None:
+            latest = await self.read(ticket) if change.add else seen
+            await self._out.expect("DELETE", *path, body=_safe(change.remove, latest))
+
+        await one_by_one([*([add] if change.add else []), *([remove] if change.remove else [])])
 
 
 def _safe(tags: frozenset[str], seen: Seen) -> dict[str, Any]:
