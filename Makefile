@@ -5,7 +5,7 @@ HOOKSIFT = $(BIN)/hooksift $(if $(CONFIG),--config $(CONFIG))
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: bench-history help setup demo serve lab test test-all check bench soak clean
+.PHONY: bench-history help setup demo serve lab test test-all check bench faults soak clean
 
 help: ## what one can make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -36,13 +36,18 @@ test: .venv/.ready ## the tests that need Python only
 test-all: .venv/.ready ## also those that need Debian packages, Node, root or over a minute
 	@HOOKSIFT_TEST_NO_SKIP=1 $(BIN)/python -m pytest $(ARGS)
 
-bench: .venv/.ready ## measure: receiving against the tutorial, claims, a flood of forgeries (ten minutes)
-	@$(BIN)/python -m tests.bench.receive --write $(ARGS)
-	@$(BIN)/python -m tests.bench.claim
+bench: .venv/.ready ## measure receiving, serving, claims and a flood of forgeries into tests/bench/RESULTS.md; after some minutes of running: make bench MINUTES=10
+	@$(BIN)/python -m tests.bench.receive --minutes $(or $(MINUTES),0) --write $(ARGS)
+	@$(BIN)/python -m tests.bench.serve --minutes $(or $(MINUTES),0) --write
+	@$(BIN)/python -m tests.bench.two_receivers --write
+	@$(BIN)/python -m tests.bench.claim --write
 	@$(BIN)/python -m tests.bench.flood
 
+faults: .venv/.ready ## kill, crash and fill up everything, and count what became of it; longer: make faults CHAOS_SECONDS=600
+	@CHAOS_SECONDS=$(or $(CHAOS_SECONDS),60) $(BIN)/python -m pytest tests/faults tests/analytics/test_landing_kill.py tests/acceptance/test_kill.py $(ARGS)
+
 soak: .venv/.ready ## a long run at a fixed rate, memory and files must not grow: make soak MINUTES=30
-	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30) $(ARGS)
+	@$(BIN)/python -m tests.bench.soak --minutes $(or $(MINUTES),30) --write $(ARGS)
 
 check: .venv/.ready ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

