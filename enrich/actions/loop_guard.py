@@ -27,7 +27,7 @@ from enrich.actions.journal import OwnTagState, own_tags
 from enrich.actions.loading import ArrivedEvent, arrivals_of, digest_of
 from enrich.actions.rule_book import RuleBook
 from enrich.actions.tags import ADDED, OURS, REMOVED, WITHDRAWN, TagMeaning, meaning_of
-from enrich.actions.targets import Kind, Target
+from enrich.actions.targets import Kind, Target, serves
 from enrich.tables import Action, Label
 from service.tables import to_microseconds
 
@@ -113,7 +113,7 @@ class LoopGuard:
     ) -> Recognised | None:
         """What one event is; None for one like any other."""
         for target in self._targets:
-            if preset not in _adapter(target).presets:
+            if preset not in _adapter(target).presets or not serves(target.settings, event.source):
                 continue
             try:
                 news = _adapter(target).news_of(payload)

@@ -52,7 +52,7 @@ from enrich.actions.rule_book import (
 )
 from enrich.actions.rules import Decision, Step, Verdict, evaluate
 from enrich.actions.tags import OURS, WITHDRAWN, TagMeaning, plan
-from enrich.actions.targets import Kind, Target
+from enrich.actions.targets import Kind, Target, serves
 from enrich.actions.template import Template
 from service.queue import Claim
 from service.store import Store
@@ -177,6 +177,8 @@ class Performer:
                 f"a {case.loaded.preset} event is about no {adapter.name} ticket;"
                 " write-back goes to where the event came from"
             )
+        if not serves(case.target.settings, case.loaded.situation.source):
+            raise NotOursError(f"{case.target.name} is not where this source's tickets live")
         if case.loaded.payload is None:
             raise NotOursError("the delivery's body is gone, and with it the ticket's id")
         return adapter.ticket_of(case.loaded.payload)

@@ -19,7 +19,7 @@ from enrich.actions.rule_book import PlannedAction, RuleBook
 from enrich.actions.rules import Decision, Reason, Step
 from enrich.actions.settings import FreshdeskTarget, Target
 from enrich.actions.tags import OURS, REMOVED
-from enrich.actions.targets import Kind, World, guarantee_of, open_target
+from enrich.actions.targets import Kind, World, guarantee_of, open_target, serves
 
 MARKS = {True: "yes", False: "no ", None: "?  "}
 VERBS = {Kind.TAGS: "change tags", Kind.NOTE: "write a note", Kind.MESSAGE: "send a message"}
@@ -65,7 +65,7 @@ class Preview:
         is_done = trial.decision.step is Step.ACT
         yield f"  -> {'' if is_done else 'only suggest to '}{VERBS[action.kind]}"
         place = f"{name} ({getattr(settings, 'adapter', '')})"
-        ticket = "" if action.kind is Kind.MESSAGE else _ticket(_adapter(name, settings), trial)
+        ticket = "" if action.kind is Kind.MESSAGE else _ticket(name, settings, trial)
         yield _row("to", f"{ticket} at {place}" if ticket else place)
         yield _row("why", trial.decision.why)
         yield _row("effect", PROMISES[guarantee_of(settings)])
@@ -138,17 +138,16 @@ def _text(trial: _Trial) -> Iterator[str]:
         yield _row("" if number else "text", line)
 
 
-def _adapter(name: str, settings: Target) -> TicketAdapter:
-    """A write-back adapter, opened with a credential that is none."""
+def _ticket(name: str, settings: Target, trial: _Trial) -> str:
+    """The ticket by its adapter, opened with a credential that is none."""
     world = World(resolve=lambda _reference: "-")
-    return cast(TicketAdapter, open_target(name, settings, world).adapter)
-
-
-def _ticket(adapter: TicketAdapter, trial: _Trial) -> str:
-    preset = trial.loaded.preset
-    if preset not in adapter.presets:
-        return f"no ticket: a {preset or 'lost'} event is none of {adapter.name}'s"
+    adapter = cast(TicketAdapter, open_target(name, settings, world).adapter)
+    loaded = trial.loaded
+    if loaded.preset not in adapter.presets:
+        return f"no ticket: a {loaded.preset or 'lost'} event is none of {adapter.name}'s"
+    if not serves(settings, loaded.situation.source):
+        return "no ticket: this source's tickets live elsewhere"
     try:
-        return str(adapter.ticket_of(trial.loaded.payload))
+        return str(adapter.ticket_of(loaded.payload))
     except NotOursError as error:
         return f"no ticket: {error}"

@@ -16,7 +16,7 @@ from enrich.actions.rules import (
 )
 from enrich.actions.settings import ActionSettings, RuleSettings, Target
 from enrich.actions.tags import Namespace, TagMeaning, tags_of
-from enrich.actions.targets import Kind, kind_of, namespace_of
+from enrich.actions.targets import Kind, check_accounts, kind_of, namespace_of
 from enrich.actions.template import TAG_FIELDS, Template
 from service.errors import SettingsError
 from service.queue import ACT, NewWork
@@ -139,6 +139,7 @@ class RuleBook:
     """All rules. Raises SettingsError for a rule that names what does not exist."""
 
     def __init__(self, rules: Sequence[RuleSettings], targets: Mapping[str, Target]) -> None:
+        check_accounts(targets)
         self.rules = tuple(rules)
         self._actions: dict[tuple[str, int], PlannedAction] = {}
         for rule in rules:

@@ -118,6 +118,9 @@ class TicketTarget(Target):
 
     tag_prefix: str = Field(default="hooksift", pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")
     tag_separator: Literal[":", "-", "_", "/", "::"] = ":"
+    sources: Words = Field(
+        default=[], description="whose tickets live here; empty: of every source of the provider"
+    )
     accounts: Words = Field(
         default=[], description="logins or ids that are ours: their changes are our own echo"
     )

@@ -103,6 +103,27 @@ def open_targets(sections: Mapping[str, s.Target], world: World | None = None) -
     return {name: open_target(name, settings, world) for name, settings in sections.items()}
 
 
+def check_accounts(sections: Mapping[str, s.Target]) -> None:
+    """Two accounts of one provider must not be taken for each other: ticket 7 is in both.
+
+    Raises SettingsError where only `sources` could tell them apart and is not given.
+    """
+    kinds = (s.ZendeskTarget, s.FreshdeskTarget, s.PagerDutyTarget)
+    for kind in kinds:
+        named = {n: t for n, t in sections.items() if isinstance(t, kind)}
+        open_to_all = [name for name, target in named.items() if not target.sources]
+        if len(named) > 1 and open_to_all:
+            raise SettingsError(
+                f"targets.{open_to_all[0]}: {' and '.join(named)} have the same adapter;"
+                " name in each one's sources whose tickets live there"
+            )
+
+
+def serves(settings: s.Target, source: str) -> bool:
+    """Whether a source's tickets live at a target."""
+    return not isinstance(settings, s.TicketTarget) or source in (settings.sources or [source])
+
+
 def open_target(name: str, settings: s.Target, world: World) -> Target:
     """One target. Raises SettingsError as `open_targets`."""
     try:

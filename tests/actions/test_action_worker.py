@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from enrich.actions.journal import Joining, sweep_groups, take_place
+from service.errors import SettingsError
 from service.store import Store
 from tests.actions.desk import START, Clock, Office
 from tests.servers.asgi import Answer, LocalHost
 from tests.servers.github_server import GitHubServer
+from tests.servers.zendesk_server import ZendeskServer
 
 TAG = {"name": "tag", "mode": "act", "actions": [{"target": "tickets", "tags": ["{category}"]}]}
 OURS = "hooksift:billing"
@@ -425,3 +427,22 @@ def test_a_tag_that_a_person_put_back_is_not_taken_away_again(
     desk.event(github.payload("42"), category="bug")
     worked(desk)
     assert OURS in github.tags["42"]
+
+
+def test_an_event_of_another_account_is_skipped(quick_store: Store, local_host: LocalHost) -> None:
+    server = ZendeskServer()
+    local_host.add(server)
+    server.add_ticket("4711")
+    targets = {"tickets": server.settings(sources=["north"])}
+    desk = Office(quick_store, [TAG], targets)
+    desk.event(server.payload("4711"), preset="zendesk", source="south")
+    assert (worked(desk).outcomes(), server.calls) == (["skipped"], [])
+
+
+def test_two_accounts_that_only_their_sources_tell_apart_must_name_them(
+    quick_store: Store,
+) -> None:
+    both = {name: ZendeskServer().settings(url="https://x.example") for name in ("north", "south")}
+    with pytest.raises(SettingsError) as raised:
+        Office(quick_store, [], both)
+    assert "sources" in str(raised.value)
