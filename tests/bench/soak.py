@@ -89,10 +89,18 @@ class Sender:
         return "a", outgoing
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a file; 0 once its last user has taken it away."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def measured(pid: int, data: Path, began: float) -> Sample:
     status = Path(f"/proc/{pid}/status").read_text()
     rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-    wal = sum(path.stat().st_size for path in data.rglob("*-wal"))
+    wal = sum(size_of(path) for path in data.rglob("*-wal"))
     files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
     return Sample(time.monotonic() - began, rss / 1024, wal / (1 << 20), files)
 
