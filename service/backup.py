@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from service.erasure import NEVER
 from service.errors import HooksiftError
@@ -44,7 +44,7 @@ def back_up(store_url: str, target: Path) -> int:
         if url.get_backend_name() == "sqlite":
             _copy_sqlite(Path(str(url.database)), part)
         else:
-            _dump_postgresql(url.set(drivername="postgresql").render_as_string(False), part)
+            _dump_postgresql(url.set(drivername="postgresql"), part)
         _to_disk(part)
         part.rename(target)
     except OSError as error:
@@ -67,6 +67,8 @@ def _copy_sqlite(source: Path, part: Path) -> None:
 
 def check_copy(copy: Path) -> None:
     """Raises BackupError unless the file is a whole SQLite store of Hooksift."""
+    if not copy.is_file():
+        raise BackupError(f"{copy}: no such file; name one that `hooksift backup` wrote")
     try:
         with _opened(copy) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
@@ -85,17 +87,23 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def _dump_postgresql(url: str, part: Path) -> None:
+def _dump_postgresql(url: URL, part: Path) -> None:
     program = shutil.which("pg_dump")
     if program is None:
         raise BackupError(
             "PostgreSQL is copied by pg_dump, which is not on the PATH; install the PostgreSQL"
             " client programs, or use your database service's own backups"
         )
-    command = [program, "--format=custom", "--no-owner", f"--file={part}", f"--dbname={url}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    # Whoever is on this machine can read a program's arguments, but not its environment.
+    environment = {**os.environ, **({"PGPASSWORD": str(url.password)} if url.password else {})}
+    bare = URL.create(url.drivername, url.username, None, *url[3:])
+    address = bare.render_as_string(hide_password=False)
+    command = [program, "--format=custom", "--no-owner", f"--file={part}", f"--dbname={address}"]
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode:
-        raise BackupError(f"pg_dump: {done.stderr.strip().splitlines()[-1:]}")
+        raise BackupError(f"pg_dump: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}")
 
 
 def _to_disk(path: Path) -> None:
@@ -123,6 +131,7 @@ def restore(copy: Path, store_url: str) -> int:
         part.chmod(0o600)
         erased = _erased(target)
         _prepare(part, erased)
+        _to_disk(part)
         _keep_beside(target)
         part.rename(target)
     except (OSError, sqlite3.Error) as error:
@@ -225,5 +234,7 @@ def _keep_beside(target: Path) -> None:
     """Move the store that is there out of the way, with its log."""
     for suffix in ("", "-wal", "-shm"):
         path = target.with_name(target.name + suffix)
+        beside = target.with_name(target.name + BEFORE + suffix)
+        beside.unlink(missing_ok=True)  # an older store's log would be played into this one
         if path.exists():
-            path.rename(target.with_name(target.name + BEFORE + suffix))
+            path.rename(beside)

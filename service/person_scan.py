@@ -4,12 +4,13 @@ Text is looked at as it is, with JSON and percent escapes undone, and unpacked w
 compressed; upper and lower case are the same. What is encrypted or in base64 is not seen.
 """
 
+import json
 import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import unquote_plus
+from urllib.parse import quote, quote_plus, unquote_plus
 
 from sqlalchemy import Connection, LargeBinary, String, inspect, text
 
@@ -119,8 +120,22 @@ def unescaped(value: str) -> str:
 
 def files_that_hold(paths: Sequence[Path], words: Sequence[str]) -> list[str]:
     """Names of the files in whose raw bytes a word stands, free space included."""
-    wanted = [word.encode() for word in words]
+    wanted = sorted({form for word in words for form in _bytes_of(word)})
     return [path.name for path in paths if path.is_file() and _file_holds(path, wanted)]
+
+
+def _bytes_of(word: str) -> Iterator[bytes]:
+    """How a word may stand in a file: with JSON or percent escapes, in capitals, or as it is."""
+    for written in (word, word.upper(), word.title()):
+        escaped = json.dumps(written)[1:-1]
+        for form in (
+            written,
+            escaped,
+            escaped.replace("/", "\\/"),
+            quote(written),
+            quote_plus(written),
+        ):
+            yield form.encode().lower()
 
 
 def _file_holds(path: Path, words: Sequence[bytes]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 from sqlalchemy import Connection, inspect, text
 
+from service.body_retention import OldBodies
 from service.errors import StoreUnavailable
 from service.look import first_id_at
 from service.settings import RetentionSettings, SourceSettings
@@ -121,7 +122,7 @@ def steps_of(
         bodies = (own and own.keep_bodies_days) or settings.keep_bodies_days
         rows = (own and own.keep_rows_days) or settings.keep_rows_days
         steps.append(Step("events", _Events(source, before(now, rows), followers).delete))
-        steps.append(Step("bodies", _Bodies(source, before(now, bodies)).empty))
+        steps.append(Step("bodies", OldBodies(source, before(now, bodies)).empty))
     old = before(now, settings.keep_rows_days)
     steps.extend(
         Step(table, _OldRows(table, old).delete)
@@ -207,47 +208,6 @@ def delete_events(
             "  AND deliveries.id + 4095 AND v.delivery_id = deliveries.id)"
         )
     )
-
-
-class _Bodies:
-    """Raw bodies older than their time. Remembers in the store how far it came."""
-
-    def __init__(self, source: str, end: int) -> None:
-        self._fact = f"bodies emptied: {source}"
-        self._values = {"source": source, "end": end}
-
-    def empty(self, connection: Connection, limit: int) -> int:
-        done = connection.execute(
-            text("SELECT number FROM store_facts WHERE name = :name"), {"name": self._fact}
-        ).scalar()
-        rows = connection.execute(
-            text(
-                "SELECT id, delivery_id FROM events v WHERE source = :source AND id < :end"
-                " AND id > :done"
-                " AND NOT EXISTS (SELECT 1 FROM work_items w WHERE w.event_id = v.id)"
-                " ORDER BY id LIMIT :limit"
-            ),
-            {**self._values, "done": done or 0, "limit": limit},
-        ).all()
-        if rows:
-            self._empty(connection, rows)
-        return len(rows)
-
-    def _empty(self, connection: Connection, rows: Sequence[Any]) -> None:
-        deliveries = ", ".join(sorted({str(row[1]) for row in rows}))
-        events = ", ".join(str(row[0]) for row in rows)
-        connection.execute(
-            text(f"UPDATE deliveries SET body = :nothing WHERE id IN ({deliveries})"),
-            {"nothing": b""},
-        )
-        connection.execute(text(f"UPDATE events SET payload = NULL WHERE id IN ({events})"))
-        connection.execute(
-            text(
-                "INSERT INTO store_facts (name, number, value) VALUES (:name, :last, '')"
-                " ON CONFLICT (name) DO UPDATE SET number = excluded.number"
-            ),
-            {"name": self._fact, "last": int(rows[-1][0])},
-        )
 
 
 class _OldRows:

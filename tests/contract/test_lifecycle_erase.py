@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from service.erasure import ErasureError, erase, plan_erasure, shred, wanted_words
-from service.person_scan import holds
+from service.person_scan import files_that_hold, holds
 from service.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
 from service.store import Store
 from service.tables import to_microseconds
@@ -263,6 +263,23 @@ def test_what_was_deleted_before_the_erasure_is_shredded_too(store: Store, tmp_p
     erase(store, [PERSON], NOW)
     assert shred(store, [PERSON]) == []
     assert b"zoe.adler" not in (tmp_path / "store.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "zoë.adler@example.com",
+        "ZOË.ADLER@example.com",
+        "Zo\\u00eb.Adler",
+        "zo%C3%AB.adler%40example",
+    ],
+)
+def test_free_space_is_shredded_however_the_person_is_written_there(
+    tmp_path: Path, written: str
+) -> None:
+    file = tmp_path / "store.sqlite"
+    file.write_text(f"{'x' * 1000}{written}{'x' * 1000}", encoding="utf-8")
+    assert files_that_hold([file], ["zoë.adler"]) == ["store.sqlite"]
 
 
 def test_postgresql_is_vacuumed_and_stays_usable(store: Store) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from service.look import first_id_at
 from service.queue import ENRICH, NewWork, enqueue
@@ -97,14 +97,37 @@ def test_a_source_may_keep_less(store: Store) -> None:
     assert [row.source for row in rows(store, "events")] == ["support2"]
 
 
-def test_an_event_that_still_has_work_stays(store: Store) -> None:
-    (event,) = fill(store, 101)
+def give_work(store: Store, event: int) -> None:
     work = NewWork(event, ENRICH, "", "support", 1, to_microseconds(NOW))
 
     def add(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
         return [enqueue(connection, [work]) for _ in payloads]
 
     store.write_now(add, None)
+
+
+def take_work_away(store: Store) -> None:
+    def remove(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        connection.execute(text("DELETE FROM work_items"))
+        return [None] * len(payloads)
+
+    store.write_now(remove, None)
+
+
+def test_an_event_that_still_has_work_stays(store: Store) -> None:
+    (event,) = fill(store, 101)
+    give_work(store, event)
+    assert round_of(store) == {}
+
+
+def test_a_body_that_waited_for_its_work_goes_once_that_is_done(store: Store) -> None:
+    events = fill(store, 31, 5)
+    give_work(store, events[1])
+    assert round_of(store) == {"bodies": 4}
+    assert round_of(store) == {}
+    take_work_away(store)
+    assert round_of(store) == {"bodies": 1}
+    assert bodies(store) == [b""] * 5
     assert round_of(store) == {}
 
 
