@@ -1,12 +1,13 @@
 """What depends on the database: fingerprints, groups, leases, dead letters, tags of ours."""
 
 import asyncio
+from copy import copy
 from typing import Any
 
 import pytest
 
 from enrich.actions.settings import SlackTarget
-from service.store import Store
+from service.store import Store, open_store
 from tests.actions.desk import Office
 from tests.servers.asgi import LOOPBACK, Answer, LocalHost
 from tests.servers.github_server import GitHubServer
@@ -104,6 +105,70 @@ def test_a_storm_is_two_messages(scene: Scene) -> None:
         "billing",
         "49 more like this: billing",
     ]
+
+
+async def work_together(*desks: Office) -> None:
+    """Workers side by side until none finds anything to do."""
+    while any(await asyncio.gather(*(desk.worker.step() for desk in desks))):
+        pass
+
+
+def both_worked(store_url: str, scene: Scene, *rules: Any, turn: float = 0.0) -> Office:
+    """What two workers with stores of their own make of what is due."""
+    second = copy(scene)
+    second.store = open_store(store_url)
+    desks = [scene.open(*rules), second.open(*rules)]
+
+    async def work() -> None:
+        await work_together(*desks)
+        for desk in desks:
+            desk.clock.turn(turn)
+        await work_together(*desks)
+        for desk in desks:
+            await desk.worker.close()
+
+    asyncio.run(work())
+    second.store.close()
+    return desks[0]
+
+
+def test_two_workers_make_two_messages_of_a_storm(scene: Scene, store_url: str) -> None:
+    desk = scene.open(TELL)
+    for _ in range(60):
+        desk.event({}, fingerprint="f1")
+    done = both_worked(store_url, scene, TELL, turn=301)
+    assert [call.json["text"].splitlines()[0] for call in scene.slack.calls] == [
+        "billing",
+        "59 more like this: billing",
+    ]
+    assert done.outcomes().count("grouped") == 58
+
+
+def test_a_storm_is_told_by_a_worker_that_started_in_the_middle_of_it(scene: Scene) -> None:
+    desk = scene.open(TELL)
+    for _ in range(10):
+        desk.event({}, fingerprint="f1")
+    worked(desk)
+    successor = scene.open(TELL)
+    successor.clock.turn(301)
+    worked(successor)
+    texts = [call.json["text"].splitlines()[0] for call in scene.slack.calls]
+    assert texts == ["billing", "9 more like this: billing"]
+
+
+def test_two_workers_on_the_same_tickets_leave_the_newest_tags(
+    scene: Scene, store_url: str
+) -> None:
+    tickets = [str(number) for number in range(1, 9)]
+    desk = scene.open(TAG)
+    for category in ("billing", "bug", "question"):
+        for ticket in tickets:
+            scene.github.tags.setdefault(ticket, set())
+            desk.event(scene.github.payload(ticket), category=category)
+    both_worked(store_url, scene, TAG, turn=3600)
+    assert {frozenset(scene.github.tags[ticket]) for ticket in tickets} == {
+        frozenset({"hooksift:question"})
+    }
 
 
 def test_at_most_once_repeats_what_was_certainly_refused(scene: Scene) -> None:

@@ -150,6 +150,18 @@ def test_what_a_person_added_is_not_taken_away(scene: Scene) -> None:
     assert "hooksift:refund" in scene.server.tags[scene.ticket]
 
 
+def test_a_tag_of_ours_that_a_person_puts_back_is_a_label(github_scene: Scene) -> None:
+    scene = github_scene
+    scene.office.event(scene.server.payload("42"), category="bug")
+    asyncio.run(scene.work())
+    scene.server.change("42", add=[OURS])
+    scene.hear()
+    scene.office.event(scene.server.payload("42"), category="bug")
+    asyncio.run(scene.work())
+    assert scene.labels() == [("category", "billing", scene.office.actions()[1].event_id)]
+    assert OURS in scene.server.tags["42"]
+
+
 def test_a_persons_change_of_tags_alone_is_not_enriched(github_scene: Scene) -> None:
     github_scene.server.change("42", remove=[OURS])
     found = github_scene.hear()
