@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -64,7 +65,11 @@ def landed(data: Path, wanted: set[int]) -> dict[int, int]:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_after_sigkill_every_acknowledged_delivery_is_enriched_and_landed_once(
-    start: Callable[..., Process], sources: dict[str, Sender], tmp_path: Path, seed: int
+    start: Callable[..., Process],
+    sources: dict[str, Sender],
+    tmp_path: Path,
+    seed: int,
+    record_property: Any,
 ) -> None:
     process = start()
     planned = [
@@ -78,6 +83,8 @@ def test_after_sigkill_every_acknowledged_delivery_is_enriched_and_landed_once(
     again = start()
     found = landed(tmp_path / "data", set(acknowledged))
     again.end()
+    record_property("acknowledged", len(acknowledged))
+    record_property("landed_once", sum(found.get(delivery) == 1 for delivery in acknowledged))
     assert {delivery: found.get(delivery) for delivery in acknowledged} == dict.fromkeys(
         acknowledged, 1
     )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,8 @@ def landed_ids(place: Place) -> list[int]:
         return history.sql("SELECT id FROM events ORDER BY id")["id"].to_list()
 
 
-def check(store: Store, url: str, data: Path, kills: int, seed: int) -> None:
+def check(store: Store, url: str, data: Path, kills: int, seed: int) -> int:
+    """How many events there were; each was landed once."""
     chance = random.Random(seed)
     ids: list[int] = []
     for _ in range(kills):
@@ -59,15 +61,18 @@ def check(store: Store, url: str, data: Path, kills: int, seed: int) -> None:
         lander.land()
         lander.maintain()
     assert landed_ids(place) == ids
+    return len(ids)
 
 
 def test_a_killed_lander_loses_and_doubles_nothing(
-    store: Store, store_url: str, tmp_path: Path
+    store: Store, store_url: str, tmp_path: Path, record_property: Any
 ) -> None:
-    check(store, store_url, tmp_path, kills=2, seed=1)
+    record_property("landed_once", check(store, store_url, tmp_path, kills=2, seed=1))
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("store_url", ["sqlite", "postgresql"], indirect=True)
-def test_twenty_kills_lose_and_double_nothing(store: Store, store_url: str, tmp_path: Path) -> None:
-    check(store, store_url, tmp_path, kills=20, seed=2)
+def test_twenty_kills_lose_and_double_nothing(
+    store: Store, store_url: str, tmp_path: Path, record_property: Any
+) -> None:
+    record_property("landed_once", check(store, store_url, tmp_path, kills=20, seed=2))

@@ -49,4 +49,5 @@ async def main() -> None:
     await serve_http(app, receive, asyncio.Event(), lambda base: print(base, flush=True))
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

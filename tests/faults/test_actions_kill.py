@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.counting import Count
 
 from enrich.actions.settings import PagerDutyEventsTarget, SlackTarget
 from service.store import Store, open_store
@@ -125,18 +126,21 @@ def end_leases(connection: Any, tx: int, payloads: Any) -> list[None]:
     return [None] * len(payloads)
 
 
-def test_a_tag_is_put_once(store: Store, store_url: str, local_host: LocalHost) -> None:
+def test_a_tag_is_put_once(
+    store: Store, store_url: str, local_host: LocalHost, count: Count
+) -> None:
     server = GitHubServer()
     local_host.add(server)
     server.add_ticket("42")
     rules = [{"name": "tag", "mode": "act", "actions": [{"target": "desk"}]}]
     targets = {"desk": server.settings()}
     desk = die_and_recover(store, store_url, server, rules, targets, payload=server.payload("42"))
+    count(acted_once=server.count("POST"))
     assert (server.count("POST"), len(server.webhooks), desk.outcomes()) == (1, 1, ["unchanged"])
 
 
 def test_a_note_is_written_once(
-    quick_store: Store, quick_store_url: str, local_host: LocalHost
+    quick_store: Store, quick_store_url: str, local_host: LocalHost, count: Count
 ) -> None:
     server = PagerDutyServer()
     local_host.add(server)
@@ -151,6 +155,7 @@ def test_a_note_is_written_once(
         payload=server.payload("PGR0VU2"),
         preset="pagerduty",
     )
+    count(acted_once=len(server.notes["PGR0VU2"]))
     assert (len(server.notes["PGR0VU2"]), desk.outcomes()) == (1, ["unchanged"])
 
 
@@ -158,10 +163,11 @@ TELL = [{"name": "tell", "actions": [{"target": "ops", "group_within": 0}]}]
 
 
 def test_at_least_once_tells_twice_rather_than_never(
-    quick_store: Store, quick_store_url: str, local_host: LocalHost
+    quick_store: Store, quick_store_url: str, local_host: LocalHost, count: Count
 ) -> None:
     server, targets = slack(local_host, "at-least-once")
     desk = die_and_recover(quick_store, quick_store_url, server, TELL, targets, payload={})
+    count(acted_once=1, acted_again=len(server.calls) - 1)
     assert (len(server.calls), desk.outcomes()) == (2, ["done"])
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+from faults.counting import Count
 from servers.receiver import Clock, Source, receiving, rows
 
 from service.ids import IdMaker
@@ -12,7 +13,7 @@ HOUR = 3600
 
 
 def test_deliveries_are_taken_and_recognised_after_the_step(
-    open_a_store: Callable[[], Store],
+    open_a_store: Callable[[], Store], count: Count
 ) -> None:
     store, source, clock = open_a_store(), Source(), Clock()
     with receiving(store, {"a": source}, now=clock) as here:
@@ -21,7 +22,9 @@ def test_deliveries_are_taken_and_recognised_after_the_step(
         then = time.time() - HOUR
         assert here.send("a", source.delivery(key="early", now=then)).status_code == 200
         assert here.send("a", source.delivery(key="late", now=then)).status_code == 202
-    assert [row.delivery_key for row in rows(store, "deliveries")] == ["early", "late"]
+    stored = [row.delivery_key for row in rows(store, "deliveries")]
+    count(acknowledged=2, stored=len(stored))
+    assert stored == ["early", "late"]
 
 
 def test_ids_go_on_growing_after_the_step() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults.counting import Count
 from faults.senders import Stream, many, send_once
 from servers.receiver import Source, receiving, rows, until
 from sqlalchemy import text
@@ -28,7 +29,9 @@ def limit_pages(connection: Any, tx: int, payloads: Any) -> list[None]:
     return [None]
 
 
-def test_a_full_database_is_answered_with_come_back_and_recovers(tmp_path: Path) -> None:
+def test_a_full_database_is_answered_with_come_back_and_recovers(
+    tmp_path: Path, count: Count
+) -> None:
     store, source = open_store(f"sqlite:///{tmp_path / 's'}"), Source()
     with receiving(store, {"a": source}) as here:
         here.send("a")
@@ -39,8 +42,10 @@ def test_a_full_database_is_answered_with_come_back_and_recovers(tmp_path: Path)
         assert here.send("a").status_code == 202
     stored = {row.delivery_key: row.id for row in rows(store, "deliveries")}
     store.close()
+    acknowledged = len(before.acknowledged) + 2
+    count(acknowledged=acknowledged, refused=len(before.refused), stored=len(stored))
     assert before.acknowledged.items() <= stored.items()
-    assert len(stored) == len(before.acknowledged) + 2
+    assert len(stored) == acknowledged
 
 
 @pytest.fixture
@@ -54,7 +59,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @as_root
-def test_a_full_disk_is_answered_with_come_back_and_recovers(small_disk: Path) -> None:
+def test_a_full_disk_is_answered_with_come_back_and_recovers(
+    small_disk: Path, count: Count
+) -> None:
     store, source = open_store(f"sqlite:///{small_disk / 's'}"), Source()
     filler = small_disk / "filler"
     with receiving(store, {"a": source}) as here, Stream(here.url, source) as stream:
@@ -62,10 +69,12 @@ def test_a_full_disk_is_answered_with_come_back_and_recovers(small_disk: Path) -
         fill(filler)
         until(lambda: 503 in stream.refused)
         filler.unlink()
-        count = len(stream.acknowledged)
-        until(lambda: len(stream.acknowledged) > count + 20)
+        before = len(stream.acknowledged)
+        until(lambda: len(stream.acknowledged) > before + 20)
     stored = {row.delivery_key: row.id for row in rows(store, "deliveries")}
     store.close()
+    acknowledged, refused = len(stream.acknowledged), len(stream.refused)
+    count(acknowledged=acknowledged, refused=refused, stored=len(stored))
     assert set(stream.refused) == {503}
     assert stream.acknowledged.items() <= stored.items()
 
@@ -158,7 +167,7 @@ def base_of(process: Process) -> str:
 
 
 def test_two_services_on_one_file_store_everything_once(
-    start: Callable[[Source], Process], tmp_path: Path
+    start: Callable[[Source], Process], tmp_path: Path, count: Count
 ) -> None:
     source = Source()
     one, two = start(source), start(source)
@@ -167,6 +176,8 @@ def test_two_services_on_one_file_store_everything_once(
     connection = sqlite3.connect(tmp_path / "data" / "store.sqlite")
     stored = connection.execute("SELECT delivery_key, id FROM deliveries").fetchall()
     connection.close()
+    acknowledged = left.acknowledged.keys() | right.acknowledged.keys()
+    count(acknowledged=len(acknowledged), stored=len(stored))
     assert len(dict(stored)) == len(stored) == len({number for _, number in stored})
     shared = left.acknowledged.keys() & right.acknowledged.keys()
     assert shared
@@ -176,7 +187,7 @@ def test_two_services_on_one_file_store_everything_once(
 
 @pytest.mark.heavy
 def test_ten_thousand_idle_connections_leave_room_for_work(
-    start: Callable[[Source], Process],
+    start: Callable[[Source], Process], count: Count
 ) -> None:
     import socket
 
@@ -194,5 +205,6 @@ def test_ten_thousand_idle_connections_leave_room_for_work(
         for connection in idle:
             connection.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    count(acknowledged=len(outcome.acknowledged), refused=len(outcome.refused))
     assert len(outcome.acknowledged) == 200
     assert open_files > 10_000

