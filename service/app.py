@@ -41,6 +41,7 @@ from service.store import Handler, Store
 from service.tables import to_microseconds
 
 FLUSH_SECONDS = 1.0
+ADDED_BY_PROXIES = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 log = structlog.get_logger("hooksift.app")
 
 
@@ -134,7 +135,7 @@ async def prometheus(request: Request[Any, Any, State]) -> Response[bytes]:
 def admit(request: Request[Any, Any, State]) -> None:
     """Loopback, or `Authorization: Bearer <admin token>`. Raises NotAuthorizedException."""
     client = request.client
-    direct = "x-forwarded-for" not in request.headers and "forwarded" not in request.headers
+    direct = not any(name in request.headers for name in ADDED_BY_PROXIES)
     if client is not None and direct and is_loopback(client.host):
         return
     token: str = request.app.state.admin_token

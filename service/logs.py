@@ -29,6 +29,8 @@ def set_up(level: str = "info", stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(number, logging.INFO))
+    # It warns of each request that is not HTTP: strangers would fill the disk with its lines.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     for noisy in ("uvicorn.access", "httpx", "httpx2", "openai", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

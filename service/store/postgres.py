@@ -23,6 +23,7 @@ def make_engine(url: URL) -> Engine:
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
+        hide_parameters=True,  # of errors, which may be logged: they hold bodies
         pool_size=10,
         pool_timeout=5,
         connect_args={"connect_timeout": 5, "application_name": "hooksift"},

@@ -24,7 +24,7 @@ PRAGMAS = (
 
 def make_engine(url: URL) -> Engine:
     """An engine whose writing transactions take the write lock at their start."""
-    engine = create_engine(url, connect_args={"check_same_thread": False})
+    engine = create_engine(url, hide_parameters=True, connect_args={"check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _(connection: Any, _record: Any) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import structlog
 from servers.receiver import RunningReceiver, Source, receiving, until
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from service import logs
 from service.store import open_store
@@ -42,8 +44,9 @@ def test_operators_on_this_machine_are_answered(here: RunningReceiver, path: str
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
-def test_callers_behind_a_proxy_are_not(here: RunningReceiver, path: str) -> None:
-    assert here.client.get(path, headers=AFAR).status_code == 401
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_callers_behind_a_proxy_are_not(here: RunningReceiver, path: str, name: str) -> None:
+    assert here.client.get(path, headers={name: "203.0.113.9"}).status_code == 401
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
@@ -112,6 +115,21 @@ def test_logs_hold_no_secret_header_or_body(here: RunningReceiver, logged: io.St
     here.send("a", made)
     here.send("a", made._replace(body=b"the-body-text"))
     here.send("a", made._replace(headers=[("Authorization", "Basic the-header-text")]))
-    text = logged.getvalue()
+    lines = logged.getvalue()
     secret = here.sources["a"].keys.receiver
-    assert [s for s in (secret, "the-body-text", "the-header-text") if s in text] == []
+    assert [s for s in (secret, "the-body-text", "the-header-text") if s in lines] == []
+
+
+def test_what_is_not_http_leaves_nothing_in_the_log(
+    here: RunningReceiver, logged: io.StringIO
+) -> None:
+    before = logged.getvalue()
+    assert here.raw(b"GET / HTTP/9.9\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert logged.getvalue() == before
+
+
+def test_a_database_s_error_does_not_tell_the_values(here: RunningReceiver) -> None:
+    statement = text("SELECT * FROM nowhere WHERE body = :body")
+    with here.store.read() as connection, pytest.raises(DBAPIError) as raised:
+        connection.execute(statement, {"body": "the-body-text"})
+    assert "the-body-text" not in str(raised.value)
