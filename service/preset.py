@@ -45,7 +45,10 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class JwtVerification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A signed token in a header, and what its claims must say."""
+    """A signed token in a header, and what its claims must say.
+
+    `prefix` is what stands before the token; of several (`A|B`) the first is what we write.
+    """
 
     source: str = msgspec.field(name="from")
     prefix: str = ""

@@ -43,7 +43,7 @@ def sign_token(record: JwtVerification, secret: str, draft: Draft) -> Outgoing:
         claims[record.body_hash.partition(":")[0]] = hashlib.sha256(draft.body).hexdigest()
     token = jwt.encode(claims, key, record.algs[0], headers={"kid": "hooksift"})
     name = record.source.split("|")[0].removeprefix("header:")
-    return draft.with_headers(**{name: record.prefix + token})
+    return draft.with_headers(**{name: record.prefix.split("|")[0] + token})
 
 
 def sign_sns(secret: str, draft: Draft) -> Outgoing:

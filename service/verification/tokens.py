@@ -93,10 +93,14 @@ class TokenVerifier:
 
 
 def read_token(text: str, prefix: str) -> Token:
-    """The parts of a compact token. Raises `Refused` when it is none."""
-    if not text[: len(prefix)].lower() == prefix.lower():
-        raise Refused("no_supported_signature", f"header does not start with {prefix.strip()}")
-    text = text[len(prefix) :].strip()
+    """The parts of a compact token after one of the prefixes `A|B`. Raises `Refused`."""
+    for start in sorted(prefix.split("|"), key=len, reverse=True):
+        if text[: len(start)].lower() == start.lower():
+            text = text[len(start) :].strip()
+            break
+    else:
+        wanted = prefix.replace("|", "or ").strip()
+        raise Refused("no_supported_signature", f"header does not start with {wanted}")
     parts = text.split(".")
     if len(parts) != 3 or len(text) > MAX_PARTS_CHARACTERS:
         raise Refused("malformed_signature", "token does not have three parts")

@@ -117,3 +117,13 @@ def test_grafanas_signature_is_read_under_both_of_its_names(name: str) -> None:
     headers = [(name if "Signature" in key else key, value) for key, value in outgoing.headers]
     request = request_from(outgoing._replace(headers=headers))
     assert here.reader.verify(request, NOW).secret_index == 0
+
+
+@pytest.mark.parametrize(("name", "written"), [("jira_connect", "JWT "), ("monday", "")])
+def test_a_token_may_be_announced_as_a_bearer(name: str, written: str) -> None:
+    here = scene(name)
+    outgoing = here.outgoing()
+    token = dict(outgoing.headers)["Authorization"].removeprefix(written)
+    headers = [("Authorization", f"Bearer {token}")]
+    request = request_from(outgoing._replace(headers=headers))
+    assert here.reader.verify(request, NOW).secret_index == 0
