@@ -15,6 +15,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analytics.charts import (
+        colour,
+        dots,
+        filled,
+        largest,
+        lumped,
+        on_shade,
+        shown,
+        span,
+        step,
+        time_axis,
+        when,
+        whole,
+    )
     from analytics.errors import HistoryBusy, HistoryError, HistoryMissing
     from analytics.frames.arrivals import arrivals, events, outcomes, refused, senders, storms
     from analytics.frames.categories import categories, severities, shifts, tags
@@ -33,10 +47,11 @@ if TYPE_CHECKING:
         twin_confusion,
     )
     from analytics.history import History, connect
-    from analytics.looks import finding, look, on_shade, span, step, table
+    from analytics.looks import finding, look, table
     from analytics.scope import newest_at
 
 MODULES = {
+    "charts": "colour dots filled largest lumped on_shade shown span step time_axis when whole",
     "frames.arrivals": "arrivals events outcomes refused senders storms",
     "frames.categories": "categories severities shifts tags",
     "frames.causes": "aftermath errors_before_tickets sources_of",
@@ -46,7 +61,7 @@ MODULES = {
     "history": "History connect",
     "frames.latency": "latency latency_over_time",
     "frames.life": "as_of search timeline",
-    "looks": "finding look on_shade span step table",
+    "looks": "finding look table",
     "frames.quality": "accuracy calibration confusion disagreement labelled scores twin_confusion",
     "scope": "newest_at",
 }
@@ -64,20 +79,25 @@ __all__ = [
     "calibration",
     "calls",
     "categories",
+    "colour",
     "confusion",
     "connect",
     "cost",
     "cost_by_category",
     "dead",
     "disagreement",
+    "dots",
     "errors_before_tickets",
     "events",
     "failures",
+    "filled",
     "finding",
     "labelled",
+    "largest",
     "latency",
     "latency_over_time",
     "look",
+    "lumped",
     "newest_at",
     "on_shade",
     "outcomes",
@@ -88,14 +108,18 @@ __all__ = [
     "senders",
     "severities",
     "shifts",
+    "shown",
     "sources_of",
     "span",
     "step",
     "storms",
     "table",
     "tags",
+    "time_axis",
     "timeline",
     "twin_confusion",
+    "when",
+    "whole",
 ]
 
 

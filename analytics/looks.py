@@ -5,7 +5,6 @@ put; the colours keep a contrast of 3 to 1 or more against both white and Jupyte
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -28,7 +27,7 @@ SEVERITIES = {
     "critical": "#d2504e",
     "urgent": "#d2504e",
 }
-GOOD, BAD = "#2a9d74", "#d2504e"
+GOOD, BAD, GREY = "#2a9d74", "#d2504e", "#8c8c9e"
 TABLE_CSS = f"""
 .gt_table, .gt_table * {{ color: inherit !important; border-color: {GRID} !important; }}
 .gt_table, .gt_table thead, .gt_table .gt_heading, .gt_table .gt_col_heading {{
@@ -39,7 +38,6 @@ TABLE_CSS = f"""
 CHART_KIND = "application/vnd.vegalite.v5+json"  # the newest that JupyterLab 4 draws by itself
 CHART_SCHEMA = "https://vega.github.io/schema/vega-lite/v5.20.1.json"
 MOST_ROWS = 100_000
-POINTS = 120
 
 
 def look() -> None:
@@ -52,9 +50,13 @@ def look() -> None:
     alt.data_transformers.enable("default", max_rows=MOST_ROWS)
 
 
-def _render(spec: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """What JupyterLab draws with the Vega-Lite it brings, so that charts need no network."""
-    return {CHART_KIND: {**spec, "$schema": CHART_SCHEMA}}
+def _render(spec: dict[str, Any], **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What JupyterLab draws with the Vega-Lite it brings, so that charts need no network.
+
+    As SVG, for text that takes the page's colour.
+    """
+    bundle = {CHART_KIND: {**spec, "$schema": CHART_SCHEMA}}
+    return bundle, {CHART_KIND: {"embed_options": {"renderer": "svg"}}}
 
 
 def _theme() -> Any:
@@ -72,8 +74,15 @@ def _theme() -> Any:
                 "subtitleFontSize": 12,
                 "offset": 12,
             },
-            "axis": {**text, "gridColor": GRID, "domainColor": GRID, "tickColor": GRID},
+            "axis": {
+                **text,
+                "gridColor": GRID,
+                "domainColor": GRID,
+                "tickColor": GRID,
+            },
             "axisX": {"grid": False},
+            "axisQuantitative": {"labelFlush": False, "labelSeparation": 8},
+            "axisTemporal": {"labelFlush": False, "labelSeparation": 8},
             "legend": {**text, "symbolType": "circle", "title": None},
             "header": {"labelColor": INK, "titleColor": INK, "title": None},
             "range": {
@@ -90,49 +99,22 @@ def _theme() -> Any:
     }
 
 
-def step(days: float | None) -> timedelta:
-    """The span for a chart over so many days that gives about a hundred points."""
-    wanted = timedelta(days=days if days is not None else 90) / POINTS
-    spans = (1, 5, 15, 60, 180, 360, 720, 1440, 10080)
-    for minutes in spans:
-        if timedelta(minutes=minutes) >= wanted:
-            return timedelta(minutes=minutes)
-    return timedelta(minutes=spans[-1])
-
-
-def span(length: timedelta) -> str:
-    """A span of time in words: 6 hours, day."""
-    minutes = round(length / timedelta(minutes=1))
-    for unit, size in (("week", 10080), ("day", 1440), ("hour", 60), ("minute", 1)):
-        if minutes % size == 0 and minutes >= size:
-            count = minutes // size
-            return unit if count == 1 else f"{count} {unit}s"
-    return str(length)
-
-
-def on_shade(field: str, above: float = 0.22) -> Any:
-    """The colour of a number on a heat map's cell: light where `field` shades it strongly."""
-    import altair as alt
-
-    return alt.condition(f"datum.{field} > {above}", alt.value("#ffffff"), alt.value(INK))
-
-
-class Finding:
-    """A sentence or two that a notebook worked out; shows as Markdown."""
+class Words:
+    """Markdown that a notebook worked out."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def _repr_markdown_(self) -> str:
-        return f"> **Finding.** {self.text}"
+        return self.text
 
     def __str__(self) -> str:
         return self.text
 
 
-def finding(text: str) -> Finding:
+def finding(text: str) -> Words:
     """What the data says, in words, under the chart that shows it."""
-    return Finding(text)
+    return Words(f"> **Finding.** {text}")
 
 
 def table(

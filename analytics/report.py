@@ -12,10 +12,14 @@ from analytics.looks import CHART_KIND
 from analytics.place import VARIABLE, Place, hand_over
 
 CELL_SECONDS = 600
-DARK = """<style>@media (prefers-color-scheme: dark) {
+STYLE = """<style>
+.jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
+@media (prefers-color-scheme: dark) {
   :root { --jp-layout-color0: #15181c; --jp-content-font-color0: #e3e6ea;
     --jp-content-font-color1: #d4d8dd; --jp-cell-editor-background: #1d2126; }
-  body, .jp-Notebook { background: #15181c !important; color: #d4d8dd; } }</style>"""
+  body, .jp-Notebook { background: #15181c !important; color: #d4d8dd; }
+  .jp-RenderedMarkdown code { background: #2a2f36 !important; color: inherit !important; } }
+</style>"""
 
 
 def notebook_folder() -> Path:
@@ -66,7 +70,7 @@ def _page(notebook: Any, title: str, scripts: str) -> str:
         if chart is not None:
             output["data"] = {"text/html": _chart(f"chart-{number}", chart)}
     text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
-    return str(text).replace("</head>", f"{DARK}<script>{scripts}</script></head>", 1)
+    return str(text).replace("</head>", f"{STYLE}<script>{scripts}</script></head>", 1)
 
 
 def _chart(name: str, chart: Any) -> str:
