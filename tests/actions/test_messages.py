@@ -1,10 +1,12 @@
 """Messages to people and machines: what leaves, to whom, how often, over real HTTP and SMTP."""
 
 import asyncio
+import contextlib
 import email.policy
 import json
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -330,3 +332,27 @@ def test_a_mail_server_without_tls_is_not_given_the_mail(mailbox: Mailbox) -> No
     with pytest.raises(ActionError):
         mailbox.send(security="starttls")
     assert mailbox.mails == []
+
+
+def test_a_mail_server_that_never_comes_to_the_point_is_hung_up_on() -> None:
+    """Its greeting goes on, line by line, each in time."""
+    hung_up = threading.Event()
+
+    def greet_for_ever(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, contextlib.suppress(OSError):
+            while True:
+                connection.sendall(b"220-patience\r\n")
+                hung_up.wait(0.02)
+        hung_up.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=greet_for_ever, args=(listening,), daemon=True).start()
+        given = {"adapter": "email", "host": "127.0.0.1", "port": listening.getsockname()[1]}
+        given |= {"security": "none", "sender": "a@acme.example", "to": ["b@acme.example"]}
+        given |= {"allow_addresses": LOOPBACK, "timeout_seconds": 0.1}
+        settings = TypeAdapter(TargetSettings).validate_python(given)
+        messenger: Messenger = open_target("mail", settings, World(resolve=str)).adapter  # type: ignore[assignment]
+        with pytest.raises(DoubtError):
+            asyncio.run(messenger.send(MESSAGE))
+        assert hung_up.wait(10)

@@ -5,6 +5,7 @@ name. The Message-ID is the same for every try, so a mail system can drop repeti
 """
 
 import asyncio
+import contextlib
 import html
 import smtplib
 import socket
@@ -21,6 +22,8 @@ from enrich.actions.errors import DoubtError, PermanentError, TransientError
 from enrich.actions.outbound import Resolver, checked_addresses, system_resolver
 from enrich.actions.plain_text import one_line
 from enrich.actions.settings import EmailTarget
+
+DIALOGUE = 3  # a whole delivery may take so many times what one answer may
 
 
 class Email:
@@ -49,15 +52,28 @@ class Email:
         """Deliver to the configured server."""
         host, port = self._settings.host, self._settings.port
         addresses = await checked_addresses(host, port, self._allowed, self._resolver)
-        await asyncio.to_thread(self._deliver, letter(self._settings, message), addresses[0])
+        context = self._context or ssl.create_default_context()
+        server = _server(self._settings, addresses[0], context)
+        limit = DIALOGUE * self._settings.timeout_seconds
+        try:
+            async with asyncio.timeout(limit):
+                await asyncio.to_thread(
+                    self._deliver, letter(self._settings, message), server, context
+                )
+        except TimeoutError as error:
+            said = f"{host} did not take the mail within {limit:g} s"
+            raise DoubtError(said, kind="timeout") from error
+        finally:
+            _hang_up(server)  # a thread that nobody waits for any more would keep talking
 
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    def _deliver(self, mail: EmailMessage, address: str) -> None:
+    def _deliver(self, mail: EmailMessage, server: smtplib.SMTP, context: ssl.SSLContext) -> None:
         host, sent = self._settings.host, False
         try:
-            with self._connect(address) as server:
+            self._connect(server, context)
+            with server:
                 sent = True
                 refused = server.send_message(mail)
         except smtplib.SMTPAuthenticationError as error:
@@ -76,20 +92,13 @@ class Email:
                 kind="rejected",
             )
 
-    def _connect(self, address: str) -> smtplib.SMTP:
+    def _connect(self, server: smtplib.SMTP, context: ssl.SSLContext) -> None:
         settings = self._settings
-        context = self._context or ssl.create_default_context()
-        server = _server(settings, address, context)
-        try:
-            server.connect(settings.host, settings.port)
-            if settings.security == "starttls":
-                server.starttls(context=context)
-            if settings.user:
-                server.login(settings.user, self._password)
-        except BaseException:
-            server.close()
-            raise
-        return server
+        server.connect(settings.host, settings.port)
+        if settings.security == "starttls":
+            server.starttls(context=context)
+        if settings.user:
+            server.login(settings.user, self._password)
 
 
 def letter(settings: EmailTarget, message: Message) -> EmailMessage:
@@ -110,6 +119,14 @@ def letter(settings: EmailTarget, message: Message) -> EmailMessage:
 def _error_of(host: str, code: int) -> TransientError | PermanentError:
     said = f"{host} answered {code}"
     return TransientError(said) if code < 500 else PermanentError(said, kind="rejected")
+
+
+def _hang_up(server: smtplib.SMTP) -> None:
+    connection = server.sock
+    if connection is not None:
+        with contextlib.suppress(OSError):  # closed by the other side already
+            connection.shutdown(socket.SHUT_RDWR)
+        server.close()
 
 
 def _server(settings: EmailTarget, address: str, context: ssl.SSLContext) -> smtplib.SMTP:
