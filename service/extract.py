@@ -80,7 +80,7 @@ class Extractor:
 
     def delivery_key(self, request: Request, payload: Payload) -> str | None:
         """The provider's own id of this delivery; None where it sends none."""
-        return _short(self._id(View(request, payload.value, payload.value)))
+        return _key(self._id(View(request, payload.value, payload.value)))
 
     def events(self, request: Request, payload: Payload) -> list[Item]:
         """The delivery's events in order, at least one.
@@ -99,7 +99,7 @@ class Extractor:
         key = self._key(view) if self._key is not None else None
         if not key:
             key = blake2b(encoded, digest_size=16).hexdigest()
-        return self._item(view, _short(key), encoded.decode())
+        return self._item(view, _key(key), encoded.decode())
 
     def _item(self, view: View, key: str | None, payload: str | None) -> Item:
         event_type = _short(self._type(view)) or self._default_type
@@ -141,6 +141,13 @@ def _clean(text: str, limit: int) -> str:
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     return text.strip() if len(text) <= limit else text[:limit].strip()
+
+
+def _key(text: str | None) -> str | None:
+    """A key as it is, or its digest where it is long: two that begin alike are still two."""
+    if text is None or len(text) <= MAX_SHORT_CHARACTERS:
+        return _short(text)
+    return f"blake2b:{blake2b(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def _short(text: str | None) -> str | None:

@@ -196,6 +196,20 @@ def test_the_delivery_key_is_the_providers_own_id() -> None:
     assert here.reader.delivery_key(request, here.reader.parse(request)) == "72d3162e"
 
 
+def test_long_ids_that_begin_alike_are_told_apart() -> None:
+    """One cut off would be taken for the other, and its event be lost."""
+    extractor = compile_extractor(load_preset("github"))
+    empty = Payload({}, "json")
+    keys = set()
+    for last in "ab":
+        request = Request("POST", "/x", [("x-github-delivery", "i" * 5_000 + last)], b"{}")
+        key = extractor.delivery_key(request, empty)
+        assert key
+        assert len(key) < 200
+        keys.add(key)
+    assert len(keys) == 2
+
+
 def test_without_an_id_of_the_provider_there_is_no_delivery_key() -> None:
     here = scene("alertmanager")
     request = here.send()
