@@ -18,7 +18,7 @@ from service.request import Payload, Request
 from service.verification.keys import same_text
 
 MAX_CHALLENGE_CHARACTERS = 2_048
-CRC_TOKEN = re.compile(r"[A-Za-z0-9+/=_.-]{8,200}")
+CRC_TOKEN = re.compile(r"(?!null$)[A-Za-z0-9+/=_.-]{1,200}")
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 
@@ -169,6 +169,8 @@ def _x_crc(request: Request, terms: Terms) -> Reply | None:
     token = request.query.get("crc_token", "")
     if request.method != "GET" or not CRC_TOKEN.fullmatch(token) or not terms.secrets:
         return None
+    if _decoded(token.encode()) is not None:
+        return None
     digest = base64.b64encode(_hmac(terms.secrets[0], token).digest()).decode()
     return _json_reply({"response_token": f"sha256={digest}"})
 
@@ -201,10 +203,13 @@ def _monday(request: Request, _: Terms) -> Reply | None:
 
 
 def _small_json(request: Request) -> Any:
-    if len(request.body) > 2 * MAX_CHALLENGE_CHARACTERS:
-        return None
+    return _decoded(request.body) if len(request.body) <= 2 * MAX_CHALLENGE_CHARACTERS else None
+
+
+def _decoded(text: bytes) -> Any:
+    """The JSON value of some text, None where it is none."""
     try:
-        return msgspec.json.decode(request.body)
+        return msgspec.json.decode(text)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

@@ -82,8 +82,13 @@ def test_x_gets_its_token_signed() -> None:
     assert json.loads(reply.body) == {"response_token": wanted}
 
 
+def test_a_short_crc_token_is_signed_too() -> None:
+    assert ask("x_twitter", "GET", "crc_token=foo&nonce=bar") is not None
+
+
 @pytest.mark.parametrize(
-    "token", ["%7B%22a%22%3A1%7D", "short", "", "x" * 5_000, "%5B1%5D________"]
+    "token",
+    ["%7B%22a%22%3A1%7D", "12345678", "1e9", "true", "null", "", "x" * 5_000, "%5B1%5D________"],
 )
 def test_a_crc_token_that_could_be_a_body_is_never_signed(token: str) -> None:
     assert ask("x_twitter", "GET", f"crc_token={token}") is None
