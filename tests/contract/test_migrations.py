@@ -6,6 +6,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlmodel import SQLModel
 
@@ -62,6 +63,28 @@ def test_a_store_with_rows_goes_down_and_opens_again(store_url: str, engine: Eng
     with again.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM events")).scalar() == 0
     again.close()
+
+
+def test_rows_survive_every_step_down_and_the_way_up_again(store_url: str, engine: Engine) -> None:
+    store = open_store(store_url)
+    ids = put_events(store, 5)
+    store.close()
+    for revision in earlier_revisions(engine):
+        with engine.connect() as connection, connection.begin(), config(connection) as made:
+            command.downgrade(made, revision)
+        again = open_store(store_url)
+        with again.read() as connection:
+            found = connection.execute(text("SELECT id FROM events ORDER BY id"))
+            assert list(found.scalars()) == ids
+        again.close()
+
+
+def earlier_revisions(engine: Engine) -> list[str]:
+    """All but the newest, newest first: what older programs made."""
+    with engine.connect() as connection, config(connection) as made:
+        scripts = list(ScriptDirectory.from_config(made).walk_revisions())
+    assert len(scripts) > 1
+    return [script.revision for script in scripts[1:]]
 
 
 def test_opening_a_store_twice_keeps_its_rows_and_identity(store_url: str) -> None:

@@ -11,7 +11,7 @@ from service.store import Store
 from service.store.writer import MAX_BATCH_BYTES
 
 BODY_BYTES = 6 << 20
-SENT = 8
+SENT = 4
 
 
 def test_a_burst_of_large_bodies_is_kept_in_transactions_of_bounded_size(

@@ -1,7 +1,8 @@
 """Clients that dawdle, stop half-way or close their side: others are served all the same."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from faults.counting import Count
 from faults.senders import many, send_once
@@ -15,14 +16,21 @@ HALF_A_HEAD = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: here\r\nx-slow: "
 HALF_A_BODY = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: here\r\ncontent-length: 9\r\n\r\n{"
 
 
-def dawdlers(here: RunningReceiver, sent: bytes, *, half_closed: bool) -> list[socket.socket]:
+@contextmanager
+def dawdlers(
+    here: RunningReceiver, sent: bytes, *, half_closed: bool = False
+) -> Iterator[list[socket.socket]]:
     """Connections that have sent this and say no more."""
-    opened = [socket.create_connection(here.address, timeout=30) for _ in range(EACH)]
-    for connection in opened:
-        connection.sendall(sent)
-        if half_closed:
-            connection.shutdown(socket.SHUT_WR)
-    return opened
+    with ExitStack() as stack:
+        opened = [
+            stack.enter_context(socket.create_connection(here.address, timeout=30))
+            for _ in range(EACH)
+        ]
+        for connection in opened:
+            connection.sendall(sent)
+            if half_closed:
+                connection.shutdown(socket.SHUT_WR)
+        yield opened
 
 
 def raw(outgoing: Outgoing) -> bytes:
@@ -46,17 +54,15 @@ def test_slow_loris_and_half_closed_clients_leave_room_for_work(
     open_a_store: Callable[[], Store], count: Count
 ) -> None:
     store, source = open_a_store(), Source()
-    with receiving(store, {"a": source}, body_timeout_seconds=5) as here:
-        held = [
-            *dawdlers(here, HALF_A_HEAD, half_closed=False),
-            *dawdlers(here, HALF_A_BODY, half_closed=False),
-            *dawdlers(here, HALF_A_BODY, half_closed=True),
-        ]
+    with (
+        receiving(store, {"a": source}, body_timeout_seconds=5) as here,
+        dawdlers(here, HALF_A_HEAD),
+        dawdlers(here, HALF_A_BODY),
+        dawdlers(here, HALF_A_BODY, half_closed=True),
+    ):
         outcome = send_once(here.url, many(source, 60))
         by_the_byte = send_by_the_byte(here, source.delivery(key="slow"))
         half_closed = status_of(here.raw(raw(source.delivery(key="h")), close_sending=True))
-        for connection in held:
-            connection.close()
     stored = {row.delivery_key: row.id for row in rows(store, "deliveries")}
     count(acknowledged=len(outcome.acknowledged) + 2, stored=len(stored))
     assert (by_the_byte, half_closed, len(outcome.acknowledged)) == (202, 202, 60)
@@ -65,7 +71,11 @@ def test_slow_loris_and_half_closed_clients_leave_room_for_work(
 
 
 def test_dawdlers_are_cut_off(open_a_store: Callable[[], Store]) -> None:
-    with receiving(open_a_store(), {"a": Source()}, body_timeout_seconds=0.5) as here:
-        cut = [read_answer(c) for c in dawdlers(here, HALF_A_HEAD, half_closed=False)]
-        timed = [read_answer(c) for c in dawdlers(here, HALF_A_BODY, half_closed=False)]
-    assert (set(cut), {status_of(answer) for answer in timed}) == ({b""}, {408})
+    with (
+        receiving(open_a_store(), {"a": Source()}, body_timeout_seconds=0.5) as here,
+        dawdlers(here, HALF_A_HEAD) as without_a_head,
+        dawdlers(here, HALF_A_BODY) as without_a_body,
+    ):
+        cut = {read_answer(connection) for connection in without_a_head}
+        told = {status_of(read_answer(connection)) for connection in without_a_body}
+    assert (cut, told) == ({b""}, {408})
