@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import resource
 import signal
 import socket
@@ -38,8 +39,9 @@ def listen(settings: ReceiveSettings, key: str = "receive.port") -> socket.socke
     try:
         made = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise SettingsError(
-            f"{key}: cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+            f"{key}: cannot listen on {settings.host}:{settings.port}: {reason};"
             " choose another port, or stop what uses it"
         ) from error
     # Head and body are two writes; with Nagle's algorithm the second waits 40 ms for an ACK.

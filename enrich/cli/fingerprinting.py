@@ -25,7 +25,9 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
             for print_ in prints_of(lines):
                 sys.stdout.write(print_ + "\n")
 
-    learned = typer.Typer(help="What is shared among copies of an error, and what was learned.")
+    learned = typer.Typer(
+        help="What is shared among copies of an error, and what was learned.", no_args_is_help=True
+    )
     app.add_typer(learned, name="fingerprints")
 
     @learned.command("list")

@@ -26,23 +26,30 @@ def register(
         something keeps the service from starting; warnings alone end in 0.
         """
         from rich.console import Console
+        from rich.markup import escape
 
         from service.checking import problems, summary
 
         settings = load_settings()
         console = Console()
         for what, value in summary(settings).items():
-            console.print(f"[bold]{what:<11}[/] {value}", highlight=False, soft_wrap=True)
+            console.print(f"[bold]{what:<11}[/] {escape(value)}", highlight=False, soft_wrap=True)
         found = problems(settings, further)
         for problem in found:
             colour = "red" if problem.severity == "error" else "yellow"
+            told = escape(f"{problem.where}: {problem.what}\n         {problem.remedy}")
             console.print(
-                f"\n[bold {colour}]{problem.severity}[/]  {problem.where}: {problem.what}"
-                f"\n         {problem.remedy}",
+                f"\n[bold {colour}]{problem.severity}[/]  {told}",
                 highlight=False,
                 soft_wrap=True,
             )
         errors = sum(problem.severity == "error" for problem in found)
-        console.print(f"\n{errors} errors, {len(found) - errors} warnings", highlight=False)
+        counts = f"{counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}"
+        console.print(f"\n{counts}", highlight=False)
         if errors:
             raise typer.Exit(1)
+
+
+def counted(count: int, what: str) -> str:
+    """`1 error`, `2 errors`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -200,8 +200,9 @@ def table_of(titles: Sequence[str], cells: Sequence[Sequence[str]]) -> "Table":
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for number, title in enumerate(titles):
-        table.add_column(title, no_wrap=number < 2, overflow="fold")
+    for number, column in enumerate(zip(titles, *cells, strict=True)):
+        whole = max(map(len, column)) if number < 2 else None
+        table.add_column(column[0], min_width=whole, no_wrap=number < 2, overflow="fold")
     for row in cells:
         table.add_row(*map(Text, row))
     return table

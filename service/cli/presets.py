@@ -1,5 +1,6 @@
 """`hooksift presets`: the providers that Hooksift knows, and how each is set up."""
 
+import difflib
 from collections.abc import Callable
 from typing import Annotated
 
@@ -58,7 +59,11 @@ def show_preset(settings: ServiceSettings, name: str) -> None:
 
     presets = known_presets(settings)
     if name not in presets:
-        raise typer.BadParameter(f"no preset {name!r}; `hooksift presets` lists {len(presets)}")
+        close = difflib.get_close_matches(name, presets, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise typer.BadParameter(
+            f"no preset {name!r}; {hint}`hooksift presets` lists all {len(presets)}"
+        )
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -1,6 +1,6 @@
 """`hooksift replay` and `dead`: give work back to the queue."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,7 +124,11 @@ def run(
 
     with opened(settings) as store:
         with store.read() as connection:
+            ask_whether_there_are(connection, chosen.ids)
             items = find(connection, chosen)
+        if not items:
+            typer.echo("gave back 0: what was chosen waits already, or is not there")
+            return
         counts = Counter((item.source, item.kind) for item in items)
         for (source, kind), count in sorted(counts.items()):
             typer.echo(f"{source}: {count} to {kind}")
@@ -133,6 +137,17 @@ def run(
             return
         done = give_back(store, items, datetime.now(UTC), deed, chosen)
     typer.echo(f"gave back {done}")
+
+
+def ask_whether_there_are(connection: "Connection", ids: Sequence[int]) -> None:
+    """Exit code 1 when an id leads to no delivery, so that a slip of the hand is seen."""
+    from service.look import delivery_of
+
+    missing = [some_id for some_id in ids if delivery_of(connection, some_id) is None]
+    for some_id in missing:
+        typer.echo(f"no event or delivery {some_id} in the store", err=True)
+    if missing:
+        raise typer.Exit(1)
 
 
 def list_letters(

@@ -159,10 +159,13 @@ def show(source: str, target: str, report: "Report") -> None:
     from rich.table import Table
 
     console = Console()
-    table = Table("status", "answer", "deliveries", title=f"{source} -> {target}")
+    console.print(f"{source} -> {target}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("status", "answer", "deliveries")
     for status, word, count in report.outcomes:
         table.add_row(str(status or "-"), word, str(count))
     console.print(table)
+    if any(not status for status, _, _ in report.outcomes):
+        console.print("nothing answered there: is `hooksift serve` running? --url names another")
     if report.p50_ms == report.p50_ms:  # not nan: something was answered
         console.print(
             f"ack ms  p50 {report.p50_ms:.1f}  p95 {report.p95_ms:.1f}  p99 {report.p99_ms:.1f}",

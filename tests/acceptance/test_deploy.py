@@ -78,6 +78,7 @@ def test_the_environment_of_the_compose_file_is_read_by_the_settings(
         monkeypatch.setenv(name, value)
     settings = hooksift.load_settings(DEPLOY / "example.toml")
     assert (settings.receive.host, str(settings.data)) == ("0.0.0.0", "/data")
+    assert (settings.metrics.host, settings.metrics.port) == ("0.0.0.0", 9100)
     assert settings.store_url.startswith("postgresql://hooksift:")
 
 

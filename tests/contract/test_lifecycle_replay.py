@@ -175,6 +175,12 @@ def test_a_delivery_s_id_replays_its_events(store: Store, command: CommandLine) 
     assert len(waiting(store)) == 2
 
 
+def test_an_id_that_leads_nowhere_is_told(store: Store, command: CommandLine) -> None:
+    put_events(store, 1)
+    assert "no event or delivery 5" in command.run("replay", 5, code=1)
+    assert rows(store, "audit") == []
+
+
 def test_a_dry_run_says_how_many_and_changes_nothing(store: Store, command: CommandLine) -> None:
     put_events(store, 3)
     assert "support: 3 to enrich" in command.run("replay", "--source", "support", "--dry-run")

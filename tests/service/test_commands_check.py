@@ -161,3 +161,10 @@ def test_what_other_packages_look_at_is_told_too(command: CommandLine) -> None:
     command.configure(GOOD)
     told = Problem("warning", "rules", "a rule never applies", "remove it")
     assert problems(command.settings(), [lambda settings: [told]]) == [told]
+
+
+def test_a_remedy_that_names_a_section_is_printed_whole(command: CommandLine) -> None:
+    command.configure()
+    printed = command.run("check")
+    assert "add [sources.NAME] with" in printed
+    assert "0 errors, 1 warning\n" in printed
