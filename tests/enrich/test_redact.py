@@ -1,10 +1,14 @@
 """What is masked before a text leaves this machine, and what is not."""
 
+import base64
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enrich.redact import is_card, is_iban, redact
+from enrich.redact import redact
+from enrich.sensitive import is_card, is_iban
 
 # Assembled here, so that no scanner takes a test for a leak.
 STRIPE = "sk_" + "live_" + "4eC39HqLyjWDarjtT1zdp7dc"
@@ -52,10 +56,87 @@ def test_what_is_private_is_masked(text: str, masked: str) -> None:
         "page 12 of 345, build 20260301120000",
         "version 3.11.7",
         "at Cart.add (cart.js:120:15)",
+        "Served block blk_-6952295868487656571",
+        "REPORT : 7024 5015 150454 240",
+        "channels 1 2 3 4 5 6 7 8 9 10 11 12 13 36 40",
+        "old=4800.935999999999",
+        "akka.tcp://sparkExecutor@mesos-07:55904",
+        "sessionid: 0x14ede63a5a70002",
     ],
 )
 def test_what_is_not_private_stays(text: str) -> None:
     assert redact(text).text == text
+
+
+DISCORD = "https://discord.com/api/" + "webhooks/123456789012345678/abcDEF-ghi_jklMNOpqrst"
+ENCODED = base64.b64encode(b"write to bob.smith@example.com").decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("card 4111\u200b1111\u200b1111\u200b1111", "card [card]"),
+        ("card ４１１１１１１１１１１１１１１１", "card [card]"),
+        ("card 4111\u00a01111\u00a01111\u00a01111", "card [card]"),
+        ("card 4111\u20111111\u20111111\u20111111", "card [card]"),
+        ("card 4111.1111.1111.1111", "card [card]"),
+        ("card 4111 1111\n1111 1111", "card [card]"),
+        ("card 4111 1111 1111 1111 12/27", "card [card] 12/27"),
+        ("order 1234 4111 1111 1111 1111", "order 1234 [card]"),
+        ("card 3782 822463 10005", "card [card]"),
+        ("bob@exam\u200bple.com", "[email]"),
+        ("bob\u00ad@exam\u00adple.com", "[email]"),
+        ("bob＠example.com", "[email]"),
+        ("bob (at) example (dot) com", "[email]"),
+        ("bob AT example DOT com", "[email]"),
+        ("bob%40example.com", "[email]"),
+        ('"bob smith"@example.com', "[email]"),
+        (f"token {JWT[:20]}\u200b{JWT[20:]}", "token [token]"),
+        (f"{JWT.replace('.e', '.' + chr(10) + 'e')} sent", "[token] sent"),
+        (f"_{STRIPE}", "_[secret]"),
+        (DISCORD, "[secret]"),
+        ("hf" + "_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7", "[secret]"),
+        ("-----BEGIN PGP " + "PRIVATE KEY BLOCK-----\nabc", "[secret]"),
+        ("AUTHORIZATION: BEARER abcdef0123456789", "AUTHORIZATION: BEARER [token]"),
+        ("Set-Cookie: sid=abc123; Path=/\nok", "Set-Cookie: [token]\nok"),
+        ("curl -u admin:hunter22x https://x.example", "curl -u [token]"),
+        ("AccountKey=Eby8vdM02xNOcqFlqUwJPL==;x", "AccountKey=[secret];x"),
+        ("password=correcthorse", "password=[secret]"),
+        ("Kennwort: geheim123!", "Kennwort: [secret]"),
+        ("mot de passe : azerty123", "mot de passe : [secret]"),
+        ("пароль: abc12345", "пароль: [secret]"),
+        ("密码：abc12345", "密码:[secret]"),
+        ('{\\"password\\":\\"hunter2!x\\"}', '{\\"password\\":\\"[secret]"}'),
+        ("password: 'two words'", "password: '[secret]'"),
+        ("<password>hunter2!x</password>", "<password>[secret]</password>"),
+        ("CVV 123", "CVV [secret]"),
+        ("redis://:s3cretpw@db", "redis://[secret]@db"),
+        (f"see {ENCODED}", "see [encoded]"),
+        ("de89 3704 0044 0532 0130 00", "[iban]"),
+        ("LT12 1000 0111 0100 1000 then more", "[iban] then more"),
+        ("tel. 0044 20 7946 0958", "tel. [phone]"),
+        ("my number is 4155552671", "my number is [phone]"),
+    ],
+)
+def test_what_hides_or_is_spelt_otherwise_is_masked(text: str, masked: str) -> None:
+    assert redact(text).text == masked
+
+
+@pytest.mark.parametrize(
+    "seed",
+    ["eyJ", "4\n", "4111 ", "password=", "a@", "a.", "http://a:", "<password>", "a AT ", "DE89 ",
+     "-----BEGIN PRIVATE KEY-----", "sk-", "cookie:", "QUFB", "001 ", "\u200b", '"'],
+)  # fmt: skip
+def test_a_text_made_to_be_slow_takes_no_longer_than_its_length_allows(seed: str) -> None:
+    """Eight times the text takes about eight times as long, not sixty-four."""
+
+    def seconds(length: int) -> float:
+        text = (seed * length)[:length]
+        started = time.process_time()
+        redact(text)
+        return time.process_time() - started
+
+    assert seconds(32_000) < 30 * max(seconds(4_000), 0.005)
 
 
 def test_each_kind_is_counted() -> None:
