@@ -15,20 +15,25 @@ from enrich.budget import REFRESH_SECONDS, Budgets, day_of
 from enrich.chain import Asked, tried_of
 from enrich.errors import Spent
 from enrich.fingerprint import reuse_digest
+from enrich.flights import Departed, Departure, depart, sweep
 from enrich.injection import looks_injected
 from enrich.learned import FingerprintMemory
-from enrich.loading import load_events, load_known, load_spending
+from enrich.loading import Known, load_events, load_known, load_spending
 from enrich.outcomes import Case, OutcomeMaker, known_of
 from enrich.plan import Plan
 from enrich.prints import EventPrinter
 from enrich.record import STUB, Outcome
+from enrich.retry import Sleep
 from enrich.reuse_book import ReuseBook
 from enrich.screening import Screen, settle_screened
+from service.errors import StoreUnavailable
 from service.queue import Claim
 from service.store import Store
 from service.tables import to_microseconds
 
 Result = TypeVar("Result")
+FIRST_LOOK_SECONDS = 0.1  # after so long a flight of another worker is looked at again
+MAX_LOOK_SECONDS = 1.0
 
 
 class Casework:
@@ -40,12 +45,14 @@ class Casework:
         plan: Plan,
         maker: OutcomeMaker,
         now: Callable[[], datetime],
+        sleep: Sleep,
         screen: Screen | None = None,
     ) -> None:
         self._store = store
         self._plan = plan
         self._maker = maker
         self._now = now
+        self._sleep = sleep
         self._screen = screen
         self._memory = FingerprintMemory(store)
         self._printers: dict[str, EventPrinter] = {}
@@ -148,11 +155,34 @@ class Casework:
                 break
             await under_way.wait()
         try:
+            known = await self._known_elsewhere(case)
+            if known is not None:
+                self.book.remember(case.digest, known)
+                return self._maker.copied(case, known, (time.perf_counter() - started) * 1e3)
             outcome = await self._ask(case)
             self._remember(outcome)
         finally:
             self.book.done(case.digest)
         return outcome
+
+    async def _known_elsewhere(self, case: Case) -> Known | None:
+        """What another worker that is asking about this fingerprint finds out; None: it is on us.
+
+        A store that is away holds nobody up: the worst that happens is one call too many.
+        """
+        if case.profile.instant is not None or case.digest is None:
+            return None
+        wait = FIRST_LOOK_SECONDS
+        while True:
+            departure = Departure(case.digest, case.claim, to_microseconds(self._now()))
+            try:
+                departed: Departed = await self._store.write(depart, departure)
+            except StoreUnavailable:
+                return None
+            if departed.is_ours or departed.known is not None:
+                return departed.known
+            await self._sleep(wait)
+            wait = min(wait * 2, MAX_LOOK_SECONDS)
 
     def _remember(self, outcome: Outcome) -> None:
         known = known_of(outcome.finding) if outcome.finding else None
@@ -197,13 +227,19 @@ class Casework:
             return Asked(None, error, (tried_of(first, profile.taxonomy, error, elapsed),))
 
     async def save_fingerprints(self) -> None:
-        """Store what was learned; start over where a person made the store forget something."""
-        states = self._memory.states()
-        edited = await asyncio.to_thread(self._memory.save, states, self._now())
+        """Share what was learned; start over where a person made the store forget something."""
+        stored = await asyncio.to_thread(self._memory.stored, self._memory.sources())
+        edited = self._memory.adopt(stored)
         for source in edited:
             self._printers.pop(source, None)
         if edited:
             self.book.clear()
+        await asyncio.to_thread(self._memory.save, self._memory.states(), self._now())
+
+    async def sweep_flights(self) -> None:
+        """Remove the traces of flights that have ended."""
+        if any(p.reuses and p.instant is None for p in self._plan.profiles.values()):
+            await self._store.write(sweep, to_microseconds(self._now()))
 
 
 def spent_on(asked: Asked) -> Spent:

@@ -1,12 +1,13 @@
-"""Keeping what fingerprinters learned: across restarts, visible, and forgettable.
+"""Keeping what fingerprinters learned: across restarts, shared, visible, and forgettable.
 
-Each worker learns for itself and saves now and then; the last one to save is what a new worker
-starts from. Whoever changes the stored state by hand (`forget`) is noticed at the next save, and
-the worker starts over from that.
+Each worker learns for itself. Now and then it adopts what others of the store have saved, and
+saves; so workers come to give the same prints, and a new one starts from what all of them know.
+Whoever changes the stored state by hand (`forget`) is noticed then, and the worker starts over
+from that.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -37,39 +38,50 @@ class FingerprintMemory:
         """The source's fingerprinter, from its stored state the first time."""
         found = self._fingerprinters.get(source)
         if found is None:
-            with self._store.read() as connection:
-                saved = load_state(connection, source)
+            saved = self.stored([source]).get(source)
             self._saved[source] = saved
             found = self._fingerprinters[source] = revive(saved)
         return found
+
+    def sources(self) -> list[str]:
+        """The sources that have a fingerprinter."""
+        return list(self._fingerprinters)
+
+    def stored(self, sources: Iterable[str]) -> dict[str, Saved]:
+        """What the store holds of these sources now."""
+        with self._store.read() as connection:
+            found = {source: load_state(connection, source) for source in sources}
+        return {source: saved for source, saved in found.items() if saved is not None}
+
+    def adopt(self, stored: Mapping[str, Saved]) -> list[str]:
+        """Learn what other workers saved. The sources that a person edited meanwhile:
+
+        those are started over from the edited state.
+        """
+        edited = []
+        for source, saved in stored.items():
+            mine = self._saved.get(source)
+            if saved.edit_count != (mine.edit_count if mine else 0):
+                del self._fingerprinters[source]
+                edited.append(source)
+            elif mine is None or saved.state != mine.state:
+                self._fingerprinters[source].adopt(revive(saved))
+                self._saved[source] = saved
+        return edited
 
     def states(self) -> dict[str, str]:
         """What each fingerprinter knows now, as it is stored."""
         return {name: json.dumps(f.to_state()) for name, f in self._fingerprinters.items()}
 
-    def save(self, states: Mapping[str, str], now: datetime) -> list[str]:
-        """Store states that changed since the last save. Sources that a person edited meanwhile:
-
-        those are started over from the edited state, and nothing of theirs is saved.
-        """
-        edited: list[str] = []
+    def save(self, states: Mapping[str, str], now: datetime) -> None:
+        """Store states that changed. One that a person edited meanwhile is left as it is."""
         for source, state in states.items():
             mine = self._saved[source]
-            saved = Saved(state, to_microseconds(now), mine.edit_count if mine else 0)
-            if mine is not None and state == mine.state and not self._is_edited(source, mine):
+            if mine is not None and state == mine.state:
                 continue
+            saved = Saved(state, to_microseconds(now), mine.edit_count if mine else 0)
             if self._store.write_now(save_states, (source, saved)):
                 self._saved[source] = saved
-            else:
-                edited.append(source)
-        for source in edited:
-            del self._fingerprinters[source]
-        return edited
-
-    def _is_edited(self, source: str, mine: Saved) -> bool:
-        with self._store.read() as connection:
-            stored = load_state(connection, source)
-        return stored is not None and stored.edit_count != mine.edit_count
 
 
 def revive(saved: Saved | None) -> Fingerprinter:

@@ -1,7 +1,8 @@
 """Which enrichment stands for which fingerprint: remembered, looked up, and asked for only once.
 
 While an event is being enriched, others of its fingerprint wait for it (single flight) instead of
-asking too. Only plain answers are remembered: never degraded, never suspicious.
+asking too; `enrich.flights` holds the same between workers. Only plain answers are remembered:
+never degraded, never suspicious.
 """
 
 import asyncio

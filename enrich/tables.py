@@ -1,7 +1,7 @@
 """Every table that `enrich` owns, one SQLModel class each.
 
 Attempts, enrichments, actions and labels are facts: written once, never changed, numbered by the
-store transaction that wrote them (`tx`). Reuse and spending are small working tables.
+store transaction that wrote them (`tx`). Reuse, flights and spending are small working tables.
 """
 
 from datetime import datetime
@@ -154,6 +154,16 @@ class Reuse(SQLModel, table=True):
     fingerprint: str = Field(sa_type=Text)
     enrichment_id: int = Field(sa_type=BigInteger)
     expires_at: datetime = Field(sa_type=Instant)
+
+
+class Flight(SQLModel, table=True):
+    """Under which claim a fingerprint is being asked about; void once that claim has ended."""
+
+    __tablename__: ClassVar[str] = "flights"
+
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True, description="as in reuse")
+    event_id: int = Field(sa_type=BigInteger)
+    lease: int = Field(sa_type=BigInteger, description="token of the claim")
 
 
 class FingerprintState(SQLModel, table=True):

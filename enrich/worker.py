@@ -76,7 +76,7 @@ class Worker:
         self._now = now
         self._sleep = sleep
         maker = OutcomeMaker(plan, store.new_ids, now, chance, actions_for)
-        self._casework = Casework(store, plan, maker, now, screen)
+        self._casework = Casework(store, plan, maker, now, sleep, screen)
         self._recorder = Recorder(store, maker, self._casework.book, self._observer, sleep)
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
         self._wakes: list[asyncio.Event] = []
@@ -250,11 +250,12 @@ class Worker:
                 self._observer.lost_lease(len(running))
 
     async def _upkeep(self) -> None:
-        """Now and then: keep what was learned of fingerprints, read new labels."""
+        """Now and then: share what was learned of fingerprints, sweep, read new labels."""
         while True:
             await self._sleep(UPKEEP_SECONDS)
             try:
                 await self._casework.save_fingerprints()
+                await self._casework.sweep_flights()
                 await self.refresh_examples()
             except StoreUnavailable as error:
                 log.info("enrich.upkeep_skipped", error=str(error))

@@ -20,8 +20,8 @@ class Fingerprint:
 class Fingerprinter:
     """Gives every message of one source its fingerprint, from what it has seen before.
 
-    A message's print depends on the messages before it only and never changes afterwards.
-    Not thread-safe; its state is bounded.
+    A message's print depends on the messages before it only and never changes afterwards, unless
+    something is forgotten or adopted. Not thread-safe; its state is bounded.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
@@ -43,6 +43,13 @@ class Fingerprinter:
     def forget(self, print_: str) -> int:
         """Drops whatever was learned for this print and returns how many entries that were."""
         return self._learner.forget(print_)
+
+    def adopt(self, other: "Fingerprinter") -> None:
+        """Learn what another one of the source knows; where they differ, the other's word counts.
+
+        Fingerprinters that adopt from one place and save to it come to give the same prints.
+        """
+        self._learner.adopt(other._learner)
 
     def to_state(self) -> dict[str, Any]:
         """The learned state as plain JSON values."""

@@ -32,6 +32,7 @@ _ENOUGH_KNOWN: Final = {Kind.PERSON: 2, Kind.NAME: 3, Kind.PLAIN: 4}
 _MOST_NEEDED: Final = max(_ENOUGH.values())
 _VALUES_KEPT: Final = 64
 _MOST_PAIRED: Final = 5
+_GAP: Final = "\0"  # where a word was taken out of a line
 
 Holes = tuple[Candidate, ...]
 
@@ -114,12 +115,11 @@ class Learner:
             return self._lines[key] or line
         result = self._first_sight(line, depth)
         self._lines[key] = None if result == line and line.print == key else result
-        while len(self._lines) > self._limits.lines:
-            self._lines.popitem(last=False)
+        self._shrink()
         return result
 
     def _first_sight(self, line: Learned, depth: int) -> Learned:
-        if len(line.text) > _LONGEST_LINE or depth > _DEEPEST:
+        if len(line.text) > _LONGEST_LINE or depth > _DEEPEST or _GAP in line.text:
             return line
         found = [(_context_key(line.text, holes), holes) for holes in _holes(line.text)]
         for key, holes in found:
@@ -145,8 +145,7 @@ class Learner:
         context = self._contexts.get(key)
         if context is None:
             context = self._contexts[key] = Context(print_, [{} for _ in holes])
-            while len(self._contexts) > self._limits.contexts:
-                self._contexts.popitem(last=False)
+            self._shrink()
         else:
             self._contexts.move_to_end(key)
         for marks, hole in zip(context.marks, holes, strict=True):
@@ -168,8 +167,7 @@ class Learner:
         pattern = Pattern(context.print, VALUE.join(_around(text, holes)), context.marks)
         self._patterns[key] = pattern
         self._known.update(chain.from_iterable(pattern.marks))
-        while len(self._patterns) > self._limits.patterns:
-            self._drop_pattern(next(iter(self._patterns)))
+        self._shrink()
         return pattern
 
     def _keep_values(self, pattern: Pattern, holes: Holes) -> None:
@@ -217,6 +215,32 @@ class Learner:
             ) from error
         return learner
 
+    def adopt(self, other: "Learner") -> None:
+        """Learn what `other` knows. Where the two differ, the other's word counts from now on."""
+        self._lines.update(other._lines)
+        for key, context in other._contexts.items():
+            mine = self._contexts.get(key)
+            marks = _joined(context.marks, mine.marks, _MOST_NEEDED) if mine else context.marks
+            self._contexts[key] = Context(context.print, marks)
+        for key, pattern in other._patterns.items():
+            known = self._patterns.get(key)
+            marks = _joined(pattern.marks, known.marks, _VALUES_KEPT) if known else pattern.marks
+            self._patterns[key] = Pattern(pattern.print, pattern.text, marks)
+        for key in self._contexts.keys() & self._patterns.keys():
+            del self._contexts[key]  # proved by one of the two
+        self._known = Counter(mark for p in self._patterns.values() for m in p.marks for mark in m)
+        self._shrink()
+
+    def _shrink(self) -> None:
+        for kept, limit in (
+            (self._lines, self._limits.lines),
+            (self._contexts, self._limits.contexts),
+        ):
+            while len(kept) > limit:
+                kept.popitem(last=False)
+        while len(self._patterns) > self._limits.patterns:
+            self._drop_pattern(next(iter(self._patterns)))
+
     def _load(self, state: Mapping[str, Any]) -> None:
         for key, *line in state["lines"]:
             self._lines[key] = Learned(*line) if line else None
@@ -251,8 +275,15 @@ def _around(text: str, holes: Holes) -> list[str]:
     return [text[end:start] for end, start in zip(ends, starts, strict=True)]
 
 
+def _joined(
+    marks: list[dict[str, None]], more: list[dict[str, None]], limit: int
+) -> list[dict[str, None]]:
+    """The marks of each place in both lists, so many at most."""
+    return [dict.fromkeys([*a, *b][:limit]) for a, b in zip(marks, more, strict=True)]
+
+
 def _context_key(text: str, holes: Holes) -> str:
-    return _short("\0".join(_around(text, holes)))
+    return _short(_GAP.join(_around(text, holes)))
 
 
 def _mark(word: str) -> str:

@@ -560,3 +560,13 @@ def test_the_order_of_lines_hardly_matters() -> None:
     scores = score_all(read_logs(LOGS), seed=1)
     assert max(s.impurity for s in scores.values()) <= 0.002
     assert total_ratio(scores.values()) <= 1.10
+
+
+def test_a_nul_cannot_be_taken_for_a_gap() -> None:
+    fingerprinter = Fingerprinter()
+    for name in ("ann", "bob", "cay", "dob", "eve", "fay", "gil"):
+        fingerprinter.fingerprint(f"session of user {name} on host {name}ton was lost again")
+        fingerprinter.fingerprint(f"session of user \0 on host {name}by was lost again")
+    assert [p.text for p in fingerprinter.learned()] == [
+        "session of user <*> on host <*> was lost again"
+    ]

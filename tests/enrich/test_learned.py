@@ -52,8 +52,56 @@ def test_forgetting_a_source_drops_what_was_learned(store: Store) -> None:
 def test_a_running_worker_notices(store: Store) -> None:
     memory = taught(store)
     store.write_now(forget, Forget("errors", None, NOW))
-    edited = memory.save(memory.states(), NOW + timedelta(minutes=1))
+    edited = memory.adopt(memory.stored(["errors"]))
     assert (edited, memory.fingerprinter_for("errors").learned()) == (["errors"], [])
+
+
+def test_what_a_person_edited_meanwhile_is_not_overwritten(store: Store) -> None:
+    memory = taught(store)
+    store.write_now(forget, Forget("errors", None, NOW))
+    memory.fingerprinter_for("errors").fingerprint("disk full")
+    memory.save(memory.states(), NOW + timedelta(minutes=1))
+    assert FingerprintMemory(store).fingerprinter_for("errors").learned() == []
+
+
+def share(memory: FingerprintMemory) -> None:
+    """What a worker does now and then."""
+    memory.adopt(memory.stored(memory.sources()))
+    memory.save(memory.states(), NOW)
+
+
+def two_workers(store: Store) -> list[FingerprintMemory]:
+    """Two that each saw half of those who logged in, and shared it."""
+    memories = [FingerprintMemory(store), FingerprintMemory(store)]
+    for number, name in enumerate(USERS):
+        printer = memories[number % 2].fingerprinter_for("errors")
+        printer.fingerprint(f"session opened for user {name} by root")
+    for memory in (*memories, *memories):
+        share(memory)
+    return memories
+
+
+def test_workers_that_shared_give_the_same_prints(store: Store) -> None:
+    first, second = (
+        [
+            memory.fingerprinter_for("errors").fingerprint(
+                f"session opened for user {name} by root"
+            )
+            for name in ("zoe", *USERS)
+        ]
+        for memory in two_workers(store)
+    )
+    assert first == second
+
+
+def test_what_a_worker_knew_alone_survives_sharing(store: Store) -> None:
+    message = "volume backup of node archive failed on tape alpha"
+    first, second = FingerprintMemory(store), FingerprintMemory(store)
+    second.fingerprinter_for("errors").fingerprint("disk full")
+    before = first.fingerprinter_for("errors").fingerprint(message)
+    for memory in (first, second):
+        share(memory)
+    assert second.fingerprinter_for("errors").fingerprint(message) == before
 
 
 def test_a_forgotten_fingerprint_is_asked_about_again(store: Store) -> None:

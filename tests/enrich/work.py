@@ -13,7 +13,7 @@ from enrich.chain import Chain, Gate, Link, OpenGate
 from enrich.enricher import Answer, Enricher, EventText, Verdict
 from enrich.errors import Spent
 from enrich.plan import Plan, Profile
-from enrich.retry import RetryPolicy
+from enrich.retry import RetryPolicy, Sleep
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy, built_in_taxonomy
@@ -125,6 +125,7 @@ def make_worker(
     budget: BudgetSettings | None = None,
     concurrency: int | None = None,
     settings: EnrichSettings | None = None,
+    sleep: Sleep = no_sleep,
     **more: Any,
 ) -> Worker:
     """A worker whose sources all use these enrichers; the stub where none is given."""
@@ -136,7 +137,7 @@ def make_worker(
         for name, taxonomy in (sources or {"tickets": "support", "errors": "errors"}).items()
     }
     plan = Plan(settings or EnrichSettings(), profiles, profiles["tickets"], StubEnricher())
-    return Worker(store, plan, now=clock, sleep=no_sleep, chance=lambda: 0.0, **more)
+    return Worker(store, plan, now=clock, sleep=sleep, chance=lambda: 0.0, **more)
 
 
 def step(worker: Worker) -> int:
