@@ -8,12 +8,12 @@ After it: the outcome, together with the work item's end, in one transaction.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from enrich.actions.grouping import Group, Place, Role, join, open_group
+from enrich.actions.group_store import close_telling
 from enrich.actions.tags import OURS, WITHDRAWN, TagChange, TagMeaning
 from enrich.tables import Action
 from service.queue import Claim, NewWork, bury, complete, enqueue, retry_later
@@ -44,16 +44,6 @@ class Intent:
     event_id: int
     digest: str
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Joining:
-    """An event's notification asks for its place."""
-
-    key: str
-    event_id: int
-    now: datetime
-    window: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,85 +162,6 @@ def start_once(connection: Connection, _tx: int, claims: Sequence[tuple[Claim, d
     ]
 
 
-def take_place(connection: Connection, _tx: int, joinings: Sequence[Joining]) -> list[Place]:
-    """Handler: each notification's place in its group."""
-    return [_take_place(connection, joining) for joining in joinings]
-
-
-def _take_place(connection: Connection, joining: Joining) -> Place:
-    opened = open_group(joining.event_id, joining.now, joining.window)
-    inserted = connection.execute(
-        text(
-            "INSERT INTO notification_groups"
-            " (key, leader, closer, closing, held_count, closing_count, closes_at)"
-            " VALUES (:key, :leader, NULL, NULL, 0, 0, :closes_at) ON CONFLICT (key) DO NOTHING"
-        ),
-        {
-            "key": joining.key,
-            "leader": opened.leader,
-            "closes_at": to_microseconds(opened.closes_at),
-        },
-    )
-    if inserted.rowcount == 1:
-        return Place(Role.LEAD)
-    # SQLite has one writer, so the row is ours; PostgreSQL must be asked for it.
-    locking = " FOR UPDATE" if connection.dialect.name == "postgresql" else ""
-    row = connection.execute(
-        text(
-            "SELECT leader, closer, closing, held_count, closing_count, closes_at"
-            f" FROM notification_groups WHERE key = :key{locking}"
-        ),
-        {"key": joining.key},
-    ).one()
-    before = _group_of(row)
-    after, place = join(before, joining.event_id, joining.now, joining.window)
-    if after != before:
-        _save_group(connection, joining.key, after)
-    return place
-
-
-def _group_of(row: Row[Any]) -> Group:
-    return Group(
-        leader=row.leader,
-        closes_at=from_microseconds(row.closes_at),
-        closer=row.closer,
-        closing=row.closing,
-        held_count=row.held_count,
-        closing_count=row.closing_count,
-    )
-
-
-def _save_group(connection: Connection, key: str, group: Group) -> None:
-    connection.execute(
-        text(
-            "UPDATE notification_groups SET leader = :leader, closer = :closer,"
-            " closing = :closing, held_count = :held_count, closing_count = :closing_count,"
-            " closes_at = :closes_at WHERE key = :key"
-        ),
-        {
-            "key": key,
-            "leader": group.leader,
-            "closer": group.closer,
-            "closing": group.closing,
-            "held_count": group.held_count,
-            "closing_count": group.closing_count,
-            "closes_at": to_microseconds(group.closes_at),
-        },
-    )
-
-
-def sweep_groups(connection: Connection, _tx: int, moments: Sequence[datetime]) -> list[int]:
-    """Handler: forget groups that closed a week ago and that nobody waits for."""
-    deleted = connection.execute(
-        text(
-            "DELETE FROM notification_groups"
-            " WHERE closer IS NULL AND closing IS NULL AND closes_at < :before"
-        ),
-        {"before": to_microseconds(max(moments) - timedelta(days=7))},
-    )
-    return [deleted.rowcount] * len(moments)
-
-
 def finish(connection: Connection, tx: int, finishes: Sequence[Finish]) -> list[bool]:
     """Handler: outcomes, each with the end of its work item. False where the lease was lost."""
     return [_finish(connection, tx, one) for one in finishes]
@@ -262,13 +173,7 @@ def _finish(connection: Connection, tx: int, one: Finish) -> bool:
     if one.record:
         _record(connection, tx, one)
     if one.told is not None:
-        connection.execute(
-            text(
-                "UPDATE notification_groups SET closing = NULL, closing_count = 0"
-                " WHERE key = :key AND closing = :event_id"
-            ),
-            {"key": one.told, "event_id": one.claim.event_id},
-        )
+        close_telling(connection, one.told, one.claim.event_id)
     if one.clear_start:
         connection.execute(
             text("DELETE FROM action_starts WHERE event_id = :event_id AND name = :name"),

@@ -23,16 +23,9 @@ from enrich.actions.adapters.contract import (
     TicketAdapter,
 )
 from enrich.actions.errors import ConflictError, DoubtError, NotOursError, TransientError
+from enrich.actions.group_store import Joining, take_place
 from enrich.actions.grouping import Place, Role
-from enrich.actions.journal import (
-    Intent,
-    Joining,
-    OwnTagState,
-    intend,
-    own_tags,
-    start_once,
-    take_place,
-)
+from enrich.actions.journal import Intent, OwnTagState, intend, own_tags, start_once
 from enrich.actions.loading import Loaded, StoreHistory, load
 from enrich.actions.messages import (
     build_message,

@@ -9,7 +9,8 @@ from typing import Any
 
 from enrich.actions import settings as s
 from enrich.actions.adapters.contract import Adapter, Guarantee
-from enrich.actions.outbound import Outbound, Resolver, system_resolver
+from enrich.actions.connections import Resolver, system_resolver
+from enrich.actions.outbound import Outbound
 from enrich.actions.tags import Namespace
 from service.errors import SettingsError
 from service.secrets import resolve as resolve_secret

@@ -15,7 +15,8 @@ from sqlalchemy import Connection
 
 from enrich.actions.adapters.contract import Guarantee, Messenger
 from enrich.actions.errors import ActionError, DoubtError, NotOursError, TransientError
-from enrich.actions.journal import Finish, Intent, finish, sweep_groups
+from enrich.actions.group_store import sweep_groups
+from enrich.actions.journal import Finish, Intent, finish
 from enrich.actions.performer import Case, NotYet, Outcome, Performer, Sleep
 from enrich.actions.rule_book import REVIEW, RuleBook
 from enrich.actions.settings import ActSettings

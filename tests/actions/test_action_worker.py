@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from enrich.actions.journal import Joining, sweep_groups, take_place
+from enrich.actions.group_store import Joining, sweep_groups, take_place
 from service.errors import SettingsError
 from service.store import Store
 from tests.actions.desk import START, Clock, Office

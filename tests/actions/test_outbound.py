@@ -12,6 +12,7 @@ import pytest
 
 from enrich.actions import outbound
 from enrich.actions.addresses import is_reachable
+from enrich.actions.connections import checked_addresses
 from enrich.actions.errors import (
     ActionError,
     DoubtError,
@@ -22,7 +23,6 @@ from enrich.actions.errors import (
 from enrich.actions.outbound import (
     Outbound,
     Reply,
-    checked_addresses,
     encoded_segment,
     parse_origin,
     retry_after_seconds,

@@ -18,8 +18,8 @@ from typing import Any, ClassVar
 
 from enrich.actions.adapters.contract import Guarantee, Message
 from enrich.actions.addresses import Network
+from enrich.actions.connections import Resolver, checked_addresses, system_resolver
 from enrich.actions.errors import DoubtError, PermanentError, TransientError
-from enrich.actions.outbound import Resolver, checked_addresses, system_resolver
 from enrich.actions.plain_text import one_line
 from enrich.actions.settings import EmailTarget
 
