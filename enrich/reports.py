@@ -16,30 +16,34 @@ from enrich.measures import (
     percentile,
 )
 
+ROOMY = 8  # columns of a matrix that have room for a space on either side
+
 
 def side_by_side(results: Sequence[Result]) -> Table:
-    """One line for each enricher. ECE is the expected calibration error."""
+    """One column for each enricher: so that several fit a terminal of 80 columns."""
     table = Table(title="Enrichers")
-    for heading in (
-        "enricher", "texts", "accuracy", "macro F1", "ECE", "p50 ms", "p95 ms",
-        "calls", "USD", "failed",
-    ):  # fmt: skip
-        first = heading == "enricher"
-        table.add_column(heading, justify="left" if first else "right", no_wrap=first)
+    table.add_column("")
     for result in results:
-        table.add_row(
-            result.name,
-            str(len(result.judged)),
-            f"{accuracy(result.judged):.3f}",
-            f"{macro_f1(result.judged):.3f}",
-            f"{calibration_error(result.judged):.3f}",
-            f"{percentile(result.latencies_ms, 0.5):.2f}",
-            f"{percentile(result.latencies_ms, 0.95):.2f}",
-            str(result.call_count),
-            f"{result.cost_usd:.4f}",
-            ", ".join(f"{kind} {n}" for kind, n in sorted(result.failed.items())) or "0",
-        )
+        table.add_column(result.name, justify="right")
+    figures = [_figures(result) for result in results]
+    for heading in figures[0] if figures else ():
+        table.add_row(heading, *(each[heading] for each in figures))
     return table
+
+
+def _figures(result: Result) -> dict[str, str]:
+    failed = ", ".join(f"{kind} {count}" for kind, count in sorted(result.failed.items()))
+    return {
+        "texts": str(len(result.judged)),
+        "accuracy": f"{accuracy(result.judged):.3f}",
+        "macro F1": f"{macro_f1(result.judged):.3f}",
+        "calibration error": f"{calibration_error(result.judged):.3f}",
+        "p50 ms": f"{percentile(result.latencies_ms, 0.5):.2f}",
+        "p95 ms": f"{percentile(result.latencies_ms, 0.95):.2f}",
+        "calls": str(result.call_count),
+        "USD": f"{result.cost_usd:.4f}",
+        "failed": failed or "0",
+    }
 
 
 def details(result: Result, most: int = 100) -> RenderableType:
@@ -49,7 +53,7 @@ def details(result: Result, most: int = 100) -> RenderableType:
 
 def _classes(result: Result, most: int) -> Table:
     table = Table(title=f"{result.name}: by category")
-    table.add_column("category")
+    table.add_column("category", overflow="fold")
     for heading in ("precision", "recall", "F1", "texts"):
         table.add_column(heading, justify="right")
     for score in class_scores(result.judged)[:most]:
@@ -78,14 +82,17 @@ def _confusions(result: Result) -> Table:
 
 
 def matrix(pairs: dict[tuple[str, str], int], names: Sequence[str], title: str) -> Table:
-    """How often each name of the rows met each name of the columns."""
-    table = Table(title=title)
-    table.add_column("")
-    for name in names:
-        table.add_column(name, justify="right")
-    for row in names:
+    """How often each name of the rows met each name of the columns, which bear the rows' numbers:
+
+    a dozen names side by side would not fit a terminal.
+    """
+    table = Table(title=title, padding=(0, 1 if len(names) <= ROOMY else 0))
+    table.add_column("", overflow="fold")
+    for number in range(1, len(names) + 1):
+        table.add_column(str(number), justify="right")
+    for number, row in enumerate(names, 1):
         counts = [pairs.get((row, column), 0) for column in names]
-        table.add_row(row, *(str(count) if count else "·" for count in counts))
+        table.add_row(f"{number} {row}", *(str(count) if count else "·" for count in counts))
     return table
 
 

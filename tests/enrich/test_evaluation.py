@@ -1,17 +1,27 @@
 """Enrichers measured against labelled texts."""
 
 import asyncio
+import io
 import random
 from collections import deque
 from pathlib import Path
 
 import pytest
+from rich.console import Console, RenderableType
 from work import Scripted, no_sleep, verdict
 
 from enrich.chain import Chain, Link, OpenGate
 from enrich.enricher import Enricher
 from enrich.errors import UnprocessableError
-from enrich.evaluation import LabelledText, evaluate, index_of, read_labelled, split, taxonomy_for
+from enrich.evaluation import (
+    LabelledText,
+    Result,
+    evaluate,
+    index_of,
+    read_labelled,
+    split,
+    taxonomy_for,
+)
 from enrich.measures import (
     Judged,
     accuracy,
@@ -22,6 +32,7 @@ from enrich.measures import (
     macro_f1,
     percentile,
 )
+from enrich.reports import matrix, side_by_side
 from enrich.retry import RetryPolicy
 from enrich.stub import StubEnricher
 from enrich.taxonomy import built_in_taxonomy
@@ -123,3 +134,20 @@ def test_a_text_that_fails_is_wrong_with_its_reason() -> None:
 def test_examples_help_the_rules() -> None:
     index = index_of([LabelledText("", "the frobnicator wobbles again", "gadgets")])
     assert judged(StubEnricher(index))[0] == "gadgets"
+
+
+def shown(table: RenderableType) -> str:
+    """As a terminal of 80 columns shows it."""
+    out = io.StringIO()
+    Console(width=80, file=out).print(table)
+    return out.getvalue()
+
+
+def test_three_enrichers_fit_a_terminal_side_by_side() -> None:
+    names = ["stub, 3000 examples", "gpt-4.1-mini", "o4-mini, 12 examples"]
+    assert "…" not in shown(side_by_side([Result(name, JUDGED, [1.0]) for name in names]))
+
+
+def test_a_matrix_of_fourteen_names_fits_a_terminal() -> None:
+    names = [f"a_rather_long_name_{number}" for number in range(14)]
+    assert "…" not in shown(matrix({(names[0], names[13]): 12}, names, "confusion"))
