@@ -222,7 +222,7 @@ def reuse_macro() -> str:
 COST = "(input_tokens * 0.15 + output_tokens * 0.60) / 1e6"
 COMMON = (
     f"CASE WHEN is_degraded THEN 'stub' ELSE 'openai' END AS provider,"
-    f" CASE WHEN is_degraded THEN 'stub-1' ELSE {MODEL} END AS model, {PROMPT} AS prompt_version"
+    f" CASE WHEN is_degraded THEN 'rules' ELSE {MODEL} END AS model, {PROMPT} AS prompt_version"
 )
 ENRICHED_MS = "(ms + 5 + queue_ms + CASE WHEN is_retried THEN 4000 ELSE 0 END + latency_ms)"
 

@@ -13,8 +13,8 @@ from analytics.scope import Scope, quoted, within
 def timeline(history: History, event_id: int | str) -> pl.DataFrame:
     """Everything that happened to one event, in order of time.
 
-    Out: at datetime[us, UTC]; what str (received, duplicate, attempt, enrichment, action, label,
-    landed); outcome str; detail str. Empty for an id that the history does not hold.
+    Out: at datetime[us, UTC]; what str (sent, received, duplicate, claimed, attempt, enrichment,
+    action, label, landed); outcome str; detail str. Empty for an id that the history does not hold.
     """
     number = int(event_id)
     return history.sql(
@@ -47,7 +47,7 @@ FROM actions WHERE event_id = {number}
 UNION ALL
 SELECT recorded_at, 'label', field || ' = ' || value, author || ' by ' || origin
 FROM labels WHERE event_id = {number}
-ORDER BY "at"
+ORDER BY "at", what
         """
     )
 
@@ -82,13 +82,15 @@ en AS (SELECT * FROM (
        WHERE recorded_at <= {at} AND (superseded_at IS NULL OR superseded_at > {at})),
 gone AS (SELECT DISTINCT event_id FROM attempts WHERE outcome = 'dead' AND finished_at <= {at}
          AND event_id BETWEEN (SELECT low FROM span) AND (SELECT high FROM span)),
+returned AS (SELECT event_id FROM actions
+             WHERE outcome IN ('echo', 'labelled') AND finished_at <= {at}),
 lab AS (SELECT event_id, arg_max(value, id) FILTER (field = 'category') AS labelled_category,
                arg_max(value, id) FILTER (field = 'severity') AS labelled_severity
         FROM labels WHERE recorded_at <= {at} GROUP BY event_id)
 SELECT ev.*,
        CASE WHEN en.event_id IS NOT NULL THEN 'enriched'
             WHEN gone.event_id IS NOT NULL THEN 'dead'
-            WHEN ev.id IN (SELECT event_id FROM returned_events) THEN 'returned'
+            WHEN ev.id IN (SELECT event_id FROM returned) THEN 'returned'
             ELSE 'waiting' END AS outcome,
        en.category, en.severity, en.summary, en.model, en.prompt_version, en.confidence,
        en.revision, en.recorded_at, en.superseded_at, lab.labelled_category, lab.labelled_severity

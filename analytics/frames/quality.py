@@ -139,7 +139,7 @@ def disagreement(
 ) -> pl.DataFrame:
     """How often model and stub differ, over time: a drift alarm that needs no labels.
 
-    Only enrichments that carry the stub's word and were not copied.
+    Only enrichments of a model that carry the stub's word and were not copied.
     Out: at datetime[us, UTC], source, model str, compared_count i64,
     category_share, severity_share f64 (of differing events, 0 to 1).
     """
@@ -149,7 +149,8 @@ def disagreement(
                    avg((category <> twin_category)::INT) AS category_share,
                    avg((severity <> twin_severity)::INT) AS severity_share
             FROM current_enrichments
-            WHERE twin_category IS NOT NULL AND NOT cache_hit AND {within(history, scope)}
+            WHERE twin_category IS NOT NULL AND provider <> 'stub' AND NOT cache_hit
+              AND {within(history, scope)}
             GROUP BY ALL)
         ORDER BY "at", source, model"""
     )

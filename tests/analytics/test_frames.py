@@ -18,12 +18,12 @@ from service.store import Store
 from tests.analytics.conftest import MADE_UNTIL
 from tests.analytics.store_facts import put, put_events
 
-NO_FRAMES = {"connect", "finding", "look", "newest_at", "on_shade", "sources_of", "span", "step",
-             "table"}  # fmt: skip
 FRAMES = sorted(
-    name for name in analytics.__all__
-    if inspect.isfunction(getattr(analytics, name)) and name not in NO_FRAMES
-)  # fmt: skip
+    name
+    for module, names in analytics.MODULES.items()
+    for name in names.split()
+    if module.startswith("frames.") and name != "sources_of"
+)
 KINDS: dict[str, Any] = {
     "i64": pl.Int64, "i32": pl.Int32, "f64": pl.Float64, "str": pl.String, "bool": pl.Boolean,
     "datetime[us, UTC]": pl.Datetime("us", "UTC"), "list[str]": pl.List(pl.String),
@@ -219,3 +219,25 @@ def fresh(made_place: Place) -> Callable[[], History]:
 def test_two_readers_of_one_process_get_along(fresh: Callable[[], History]) -> None:
     with fresh() as one, fresh() as two:
         assert analytics.outcomes(one).equals(analytics.outcomes(two))
+
+
+def test_what_came_back_later_was_still_waiting_then(
+    store: Store, lander: Lander, history: History
+) -> None:
+    (event,) = put_events(store, 1, received_at=micros(9))
+    put(store, "actions", {"event_id": event, "outcome": "echo", "finished_at": micros(12)})
+    lander.land()
+    found = [
+        analytics.as_of(history, datetime(2026, 1, 1, hour, 30, tzinfo=UTC))["outcome"].item()
+        for hour in (9, 12)
+    ]
+    assert found == ["waiting", "returned"]
+
+
+def test_where_the_stub_answered_itself_nothing_can_differ(
+    store: Store, lander: Lander, history: History
+) -> None:
+    (event,) = put_events(store, 1)
+    put(store, "enrichments", {"event_id": event, "provider": "stub"})
+    lander.land()
+    assert analytics.disagreement(history).is_empty()
