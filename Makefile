@@ -53,7 +53,8 @@ check: .venv/.ready ## format, lint, types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
 bench-history: .venv/.ready ## the notebooks' questions on ten million made-up events (15 GB of disk)
-	@$(BIN)/python -P tests/bench/history.py $(ARGS)
+	@$(BIN)/python -m tests.bench.history --write $(ARGS)
+	@$(BIN)/python -m tests.bench.landing --write
 
 clean: ## remove .venv and caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,6 +1,6 @@
 """`make bench-history`: the notebooks' questions on a large history, and what else one could do.
 
-    python -P tests/bench/history.py [--events 10000000] [--folder DIR] [--rivals 1000000]
+    python -m tests.bench.history [--events 10000000] [--folder DIR] [--rivals 1000000] [--write]
 
 Each question runs in a process of its own, twice: seconds of the first and second answer, seconds
 of all cores for the second, and the most memory the process ever held. Then the same three
@@ -12,7 +12,6 @@ import argparse
 import json
 import resource
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -22,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import analytics
-from analytics.export import export_history
 from analytics.generate import generate
 from analytics.history import History, connect
 from analytics.place import Place
+from tests.bench.history_rivals import compared
+from tests.bench.results import made_with, table, write_section
 
 UNTIL = datetime(2026, 6, 1, tzinfo=UTC)
 DAYS = 90
@@ -103,7 +103,8 @@ def one(folder: str, name: str) -> None:
 def ask_all(folder: Path, questions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every question in a process of its own."""
     for name in questions:
-        command = [sys.executable, "-P", __file__, "--one", name, "--folder", str(folder)]
+        command = [sys.executable, "-m", "tests.bench.history", "--one", name]
+        command += ["--folder", str(folder)]
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode:
             print(run.stderr, file=sys.stderr)
@@ -117,7 +118,8 @@ def made(folder: Path, events: int) -> Place:
     if not Path(place.catalog).exists():
         started = time.perf_counter()
         generate(place, events, days=DAYS, until=UNTIL)
-        print(f"made {events:,} events in {time.perf_counter() - started:.0f} s", flush=True)
+        seconds = time.perf_counter() - started
+        print(f"made {events:,} events in {seconds:.0f} s", file=sys.stderr, flush=True)
     return place
 
 
@@ -126,203 +128,74 @@ def size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def report_history(folder: Path, questions: dict[str, Any]) -> dict[str, float]:
-    """Print a table; returns the seconds of each second answer."""
-    print("| question | first s | second s | CPU s | most MB | rows |\n|---|---|---|---|---|---|")
-    seconds = {}
+def answered(folder: Path, questions: dict[str, Any]) -> tuple[list[str], dict[str, float]]:
+    """A table of the questions, and the seconds of each second answer."""
+    rows, seconds = [], {}
     for name, found in ask_all(folder, questions):
         first, second = found["seconds"]
         over = " **over**" if second > LIMIT_SECONDS or found["mb"] > LIMIT_MB else ""
-        print(
-            f"| {name} | {first:.2f} | {second:.2f}{over} | {found['cpu']:.2f}"
-            f" | {found['mb']:.0f} | {found['rows']} |",
-            flush=True,
-        )
+        measured = (f"{first:.2f}", f"{second:.2f}{over}", f"{found['cpu']:.2f}")
+        rows.append([name, *measured, f"{found['mb']:.0f}", found["rows"]])
+        print(rows[-1], file=sys.stderr, flush=True)
         seconds[name] = second
-    return seconds
+    return table(("question", "first s", "second s", "CPU s", "most MB", "rows"), rows), seconds
 
 
-# The rivals: three of the questions, as a user would write them over the store itself.
-
-
-def fill_store(place: Place, file: Path) -> None:
-    """The store's own tables, with the history's rows, as they stand before retention."""
-    from service.store import open_store
-
-    open_store(f"sqlite:///{file}").close()
-    target = sqlite3.connect(file)
-    target.execute("PRAGMA synchronous = OFF")
-    with connect(place) as history:
-        for table, columns in STORE_COLUMNS.items():
-            marks = ", ".join("?" * len(columns))
-            names = ", ".join(columns)
-            rows = history.connection.execute(
-                f"SELECT {', '.join(columns.values())} FROM {table_of(table)}"
-            )
-            while part := rows.fetchmany(20_000):
-                target.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", part)
-    target.commit()
-    target.close()
-
-
-def table_of(table: str) -> str:
-    """Which history table holds what the store's table holds."""
-    return "events" if table == "deliveries" else table
-
-
-def us(column: str) -> str:
-    return f"epoch_us({column})"
-
-
-STORE_COLUMNS: dict[str, dict[str, str]] = {
-    "deliveries": {
-        "id": "delivery_id", "source": "source", "preset": "preset",
-        "received_at": us("received_at"), "method": "method", "url": "request_url",
-        "headers": "'[[\"content-type\",\"application/json\"],[\"user-agent\",\"provider/1.0\"]]'",
-        "body": "encode(body)", "delivery_key": "delivery_key", "address": "'198.51.100.7'",
-        "verified": "verified", "suspected_replay": "suspected_replay",
-    },
-    "events": {
-        "id": "id", "delivery_id": "delivery_id", "item_index": "item_index", "source": "source",
-        "event_type": "event_type", "subject": "subject", "received_at": us("received_at"),
-        "sent_at": us("sent_at"), "title": "title", "text": "text", "url": "url",
-        "customer": "customer", "level": "level", "suspected_replay": "suspected_replay",
-        "tx": "1",
-    },
-    "attempts": {
-        **{name: name for name in (
-            "id", "event_id", "source", "number", "outcome", "error_kind", "error", "latency_ms",
-            "call_count", "provider", "model", "prompt_version", "input_tokens", "output_tokens",
-            "cost_usd", "request_id")},
-        "available_at": us("available_at"), "claimed_at": us("claimed_at"),
-        "finished_at": us("finished_at"), "tx": "1",
-    },
-    "enrichments": {
-        **{name: name for name in (
-            "id", "event_id", "source", "revision", "candidate", "category", "severity",
-            "sentiment", "language", "summary", "confidence", "suspicious", "degraded",
-            "cache_hit", "copied_from", "fingerprint", "provider", "model", "prompt_version",
-            "input_tokens", "output_tokens", "cost_usd", "latency_ms", "redacted_count",
-            "twin_category", "twin_severity")},
-        "tags": "to_json(tags)::VARCHAR", "recorded_at": us("recorded_at"), "tx": "1",
-    },
-}  # fmt: skip
-
-GRID = "SELECT category, severity, revision, event_id FROM enrichments WHERE candidate = 0"
-WAITS = (
-    "SELECT claimed_at - available_at AS queue, latency_ms FROM attempts WHERE outcome = 'enriched'"
-)
-DAYS_OF = "SELECT source, received_at FROM events"
-
-
-def with_pandas(file: Path) -> dict[str, float]:
-    """Seconds of each question: rows into pandas, then grouped there."""
-    import pandas as pd
-
-    connection = sqlite3.connect(file)
-
-    def grid() -> None:
-        frame = pd.read_sql_query(GRID, connection)
-        frame = frame.sort_values("revision").drop_duplicates("event_id", keep="last")
-        frame.groupby(["category", "severity"]).size()
-
-    def waits() -> None:
-        frame = pd.read_sql_query(WAITS, connection)
-        frame.quantile([0.5, 0.95, 0.99])
-
-    def days() -> None:
-        frame = pd.read_sql_query(DAYS_OF, connection)
-        frame["day"] = frame["received_at"] // 86_400_000_000
-        frame.groupby(["source", "day"]).size()
-
-    return timed(grid, waits, days)
-
-
-def with_polars(file: Path) -> dict[str, float]:
-    """Seconds of each question: rows into Polars, then grouped there."""
-    import polars as pl
-
-    connection = sqlite3.connect(file)
-
-    def read(query: str) -> pl.DataFrame:
-        return pl.read_database(query, connection, infer_schema_length=None)
-
-    def grid() -> None:
-        frame = read(GRID).sort("revision").unique("event_id", keep="last")
-        frame.group_by("category", "severity").len()
-
-    def waits() -> None:
-        frame = read(WAITS)
-        for quantile in (0.5, 0.95, 0.99):
-            frame.select(pl.all().quantile(quantile))
-
-    def days() -> None:
-        frame = read(DAYS_OF).with_columns(day=pl.col("received_at") // 86_400_000_000)
-        frame.group_by("source", "day").len()
-
-    return timed(grid, waits, days)
-
-
-def with_duckdb_file(file: Path) -> dict[str, float]:
-    """Seconds of each question in a plain DuckDB file with the same tables."""
-    import duckdb
-
-    connection = duckdb.connect(str(file), read_only=True)
-    return timed(*(lambda q=query: connection.execute(q).pl() for query in SAME_SQL))  # type: ignore[misc]
-
-
-def with_history(place: Place) -> dict[str, float]:
-    """Seconds of each question through the history, in the same words."""
-    with connect(place) as history:
-        return timed(*(lambda q=query: history.sql(q) for query in SAME_SQL))  # type: ignore[misc]
-
-
-SAME_SQL = (
-    "SELECT category, severity, count(*) AS n FROM current_enrichments GROUP BY ALL",
-    (
-        "SELECT quantile_cont(epoch_us(claimed_at) - epoch_us(available_at), [0.5, 0.95, 0.99]),"
-        " quantile_cont(latency_ms, [0.5, 0.95, 0.99]) FROM attempts WHERE outcome = 'enriched'"
-    ),
-    "SELECT source, date_trunc('day', received_at) AS day, count(*) AS n FROM events GROUP BY ALL",
-)
-THREE = ("category x severity", "queue and model percentiles", "events per source and day")
-
-
-def timed(*questions: Callable[[], Any]) -> dict[str, float]:
-    """Seconds of each, the better of two."""
-    found = {}
-    for name, question in zip(THREE, questions, strict=True):
-        runs = []
-        for _ in range(2):
-            started = time.perf_counter()
-            question()
-            runs.append(time.perf_counter() - started)
-        found[name] = min(runs)
-    return found
-
-
-def rivals(folder: Path, events: int) -> None:
-    """Compare on `events` events, all in this run."""
-    place = made(folder / f"h{events}", events)
-    store, plain = folder / f"store{events}.sqlite", folder / f"plain{events}.duckdb"
-    if not store.exists():
-        fill_store(place, store)
-    if not plain.exists():
-        list(export_history(place, plain))
-    ours = with_history(place)
-    print(f"\n{events:,} events, seconds, better of two (and times ours)\n")
-    print("| question | history | plain DuckDB file | Polars over store | pandas over store |")
-    print("|---|---|---|---|---|")
-    others = (with_duckdb_file(plain), with_polars(store), with_pandas(store))
-    for name in THREE:
-        cells = [f"{other[name]:.2f} ({other[name] / ours[name]:.1f} x)" for other in others]
-        print(f"| {name} | {ours[name]:.2f} | {' | '.join(cells)} |")
-    sizes = (size_of(folder / f"h{events}"), plain.stat().st_size, store.stat().st_size)
-    shown = ", ".join(
-        f"{what} {size / events:,.0f}"
-        for what, size in zip(("history", "plain DuckDB file", "store"), sizes, strict=True)
+def grown(small: Path, slow: dict[str, float]) -> list[str]:
+    """A table of how much longer the same questions take on the large history."""
+    quick = {name: found["seconds"][1] for name, found in ask_all(small, dict.fromkeys(slow))}
+    return table(
+        ("question", "seconds at both", "growth"),
+        [
+            [name, f"{quick[name]:.2f} → {seconds:.2f}", f"{seconds / quick[name]:.1f} x"]
+            for name, seconds in slow.items()
+        ],
     )
-    print(f"\nBytes per event: {shown}", flush=True)
+
+
+def report(folder: Path, events: int, fewer: int) -> list[str]:
+    """Everything measured, as lines of Markdown."""
+    large, small = folder / f"h{events}", folder / f"h{fewer}"
+    store, plain = folder / f"store{fewer}.sqlite", folder / f"plain{fewer}.duckdb"
+    made(large, events)
+    asked, slow = answered(large, QUESTIONS)
+    searches, _ = answered(large, SEARCHES)
+    place = made(small, fewer)
+    rivals = compared(place, store, plain)
+    columns = (
+        "question",
+        "history s",
+        "plain DuckDB file",
+        "Polars over store",
+        "pandas over store",
+    )
+    sizes = {
+        "history": size_of(small),
+        "plain DuckDB file": plain.stat().st_size,
+        "store": store.stat().st_size,
+    }
+    shown = ", ".join(f"{what} {size / fewer:,.0f}" for what, size in sizes.items())
+    return [
+        (
+            f"{events:,} made-up events of {DAYS} days. Each question in a process of its own,"
+            f" twice; the limit is {LIMIT_SECONDS:g} s and {LIMIT_MB:,} MB."
+        ),
+        "",
+        *asked,
+        "\n### Search in bodies (reads them; no limit)\n",
+        *searches,
+        f"\n### Growth from {fewer:,} to {events:,} events\n",
+        *grown(small, slow),
+        f"\n### Instead of the history, on {fewer:,} events\n",
+        "Better of two, and times the history's.\n",
+        *table(columns, rivals),
+        (
+            f"\nBytes per event on disk at {fewer:,} events: {shown}; history at {events:,}:"
+            f" {size_of(large) / events:,.0f}."
+        ),
+        "",
+        made_with("duckdb", "polars"),
+    ]
 
 
 def main() -> None:
@@ -330,6 +203,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rivals", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path, default=Path("hooksift-bench"))
+    parser.add_argument("--write", action="store_true", help="write its section of RESULTS.md")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.one:
@@ -338,23 +212,10 @@ def main() -> None:
     told.folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(told.folder).free < told.events * 1_000:
         sys.exit(f"{told.folder} needs {told.events * 1_000 / 1e9:.0f} GB free")
-    large = told.folder / f"h{told.events}"
-    made(large, told.events)
-    print(f"\n{told.events:,} events\n")
-    slow = report_history(large, QUESTIONS)
-    print("\nSearch in bodies (reads them; no limit)\n")
-    report_history(large, SEARCHES)
-    small = told.folder / f"h{told.rivals}"
-    made(small, told.rivals)
-    print(f"\nGrowth from {told.rivals:,} to {told.events:,} events\n")
-    quick = {name: found["seconds"][1] for name, found in ask_all(small, dict.fromkeys(slow))}
-    print("| question | seconds at both | growth |\n|---|---|---|")
-    for name, seconds in slow.items():
-        before = quick[name]
-        print(f"| {name} | {before:.2f} → {seconds:.2f} | {seconds / before:.1f} x |")
-    for folder, events in ((small, told.rivals), (large, told.events)):
-        print(f"\n{events:,} events: {size_of(folder) / events:,.0f} bytes per event on disk")
-    rivals(told.folder, told.rivals)
+    lines = report(told.folder, told.events, told.rivals)
+    print("\n".join(lines))
+    if told.write:
+        write_section("History", lines)
 
 
 if __name__ == "__main__":

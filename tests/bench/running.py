@@ -69,14 +69,14 @@ def pinned(core: str, *command: str) -> list[str]:
 
 @contextmanager
 def running(kind: str, url: str, keys: Keys, folder: Path) -> Iterator[Server]:
-    """A server of this kind (of `receive_servers.py`, or `serve`: the whole product)."""
+    """A server of this kind: of `receive_servers.py`, or the product's own `serve` or `receive`."""
     data = folder / uuid.uuid4().hex[:8]
     data.mkdir()
-    if kind == "serve":
+    if kind in ("serve", "receive"):
         words = {"data": data, "url": url, "preset": PRESET, "secret": keys.receiver}
         config = data / "hooksift.toml"
         config.write_text(CONFIG.format(**words))
-        command = ["-m", "hooksift", "--config", str(config), "serve"]
+        command = ["-m", "hooksift", "--config", str(config), kind]
     else:
         command = [str(HERE / "receive_servers.py"), kind, url, keys.sender]
     command = pinned(SERVER_CORE, sys.executable, *command)
