@@ -30,6 +30,10 @@ def make_engine(url: URL) -> Engine:
     )
 
 
+def prepare_writer(_connection: Connection) -> None:
+    """Nothing: the server has its own cache."""
+
+
 def begin(connection: Connection) -> int:
     """The id of this transaction. It does not follow commit order: see `news_condition`."""
     row = cursor(connection).execute("SELECT pg_current_xact_id()::text::bigint")

@@ -16,7 +16,7 @@ PRAGMAS = (
     "PRAGMA synchronous = FULL",  # an acknowledgement means: on disk
     "PRAGMA busy_timeout = 10000",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA cache_size = -65536",
+    "PRAGMA cache_size = -8192",  # of each reader; the pages of several add up
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
@@ -38,6 +38,11 @@ def make_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def prepare_writer(connection: Connection) -> None:
+    """Give the one connection that writes room for the indexes it touches."""
+    cursor(connection).execute("PRAGMA cache_size = -65536")
 
 
 def begin(connection: Connection) -> int:

@@ -88,7 +88,8 @@ class Store:
         return self._ids.take(count)
 
     def _introduce(self, connection: Connection) -> None:
-        """Take this process's node, once; on the writer thread, before its first transaction."""
+        """Prepare the writer's connection, and take this process's node, once; on its thread."""
+        self._words.prepare_writer(connection)
         if self._ids is None:
             with connection.begin():
                 node = connection.exec_driver_sql(TAKE_NODE).scalar_one()

@@ -3,13 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
 
 from service.errors import NotStorable, StoreUnavailable
-from service.store import Store
+from service.store import Store, open_store
 from service.store.writer import MAX_BATCH_BYTES, MAX_WAITING, MAX_WAITING_BYTES
 
 
@@ -242,3 +243,15 @@ def test_subscribers_hear_of_work_that_another_process_committed(
         raise AssertionError("nobody told")
 
     asyncio.run(hear())
+
+
+def test_only_the_writer_has_a_large_page_cache(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 's'}")
+
+    def asked(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[int]:
+        return [connection.exec_driver_sql("PRAGMA cache_size").scalar_one()]
+
+    with store.read() as connection:
+        assert asked(connection, 0, [None]) == [-8192]
+    assert store.write_now(asked, None) == -65536
+    store.close()
