@@ -97,16 +97,15 @@ def rows_of(found: dict[tuple[str, str], Figures]) -> list[list[str]]:
     """The table's rows; ratios are to the same run on the same database."""
     rows = []
     for (name, kind), row in found.items():
-        times = row["rate"] / found.get((name, "tutorial"), row)["rate"]
-        scaled = row["cpu_us"] * BARE_US / found.get((name, "bare"), row)["cpu_us"]
+        tutorial, bare = found.get((name, "tutorial")), found.get((name, "bare"))
         rows.append(
             [
                 name,
                 NAMES.get(kind, kind),
                 f"{row['rate']:,.0f}",
-                f"{times:.1f}",
+                f"{row['rate'] / tutorial['rate']:.1f}" if tutorial else "",
                 f"{row['cpu_us']:.0f}",
-                f"{scaled:.0f}",
+                f"{row['cpu_us'] * BARE_US / bare['cpu_us']:.0f}" if bare else "",
                 f"{row['p50_ms']:.1f} / {row['p99_ms']:.1f}",
                 f"{row['half_p50_ms']:.1f} / {row['half_p99_ms']:.1f}",
                 f"{row['lone_p50_ms']:.1f}",
