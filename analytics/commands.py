@@ -1,7 +1,6 @@
 """The commands of the history: land, lab, report, export, generate."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,8 +126,8 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
     from analytics.place import place_of
     from service.logs import set_up
     from service.metrics import Metrics
-    from service.operations import serve_operations
-    from service.serving import stop_on_signals
+    from service.receiving.operations import serve_operations
+    from service.receiving.serving import stop_on_signals
     from service.store import open_store
 
     set_up(settings.log_level)
@@ -172,9 +171,11 @@ def _lab(place: "Place", port: int, browser: bool) -> None:
     arguments = [f"--notebook-dir={notebook_folder()}"]
     arguments += [f"--port={port}"] if port else []
     arguments += [] if browser else ["--no-browser"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # as in a container; Jupyter refuses otherwise
+        arguments.append("--allow-root")
     environment = {**os.environ, VARIABLE: hand_over(place)}
     command = [sys.executable, "-m", "jupyterlab", *arguments]
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
+    os.execve(sys.executable, command, environment)  # noqa: S606 - so that who stops us stops it
 
 
 def _generate(events: int, days: float, seed: int, folder: Path) -> None:
