@@ -168,12 +168,12 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
     Stops in the order in which events flow, so that what was received is still enriched, and what
     was enriched is still landed, within each stage's deadline.
     """
-    from service.assembly import build_app, open_configured_store
+    from service.lifecycle.retention import run_retention
     from service.logs import set_up
     from service.metrics import Metrics
-    from service.operations import serve_operations
-    from service.retention import run_retention
-    from service.serving import serve_http, stop_on_signals
+    from service.receiving.assembly import build_app, open_configured_store
+    from service.receiving.operations import serve_operations
+    from service.receiving.serving import serve_http, stop_on_signals
 
     set_up(settings.log_level)
     stops = [asyncio.Event() for _ in range(3)]
@@ -221,7 +221,7 @@ async def run_workers(
     from enrich.actions.worker import ActionWorker
     from enrich.composition import make_stage
     from enrich.showing import taxonomy_names
-    from service.confirming import ConfirmWorker
+    from service.receiving.confirming import ConfirmWorker
 
     book = RuleBook(settings.rules, settings.targets)
     targets = open_targets(settings.targets)

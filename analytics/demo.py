@@ -22,8 +22,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import analytics
 from analytics import demo_report
 from analytics.errors import HistoryError
-from service.demo import Planned, Sender, expected, plan, senders
 from service.errors import HooksiftError
+from service.signing.demo_deliveries import Planned, Sender, expected, plan, senders
 
 MARK = ".hooksift-demo"
 AT_ONCE = 16

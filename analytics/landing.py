@@ -28,8 +28,8 @@ from analytics.rows import size_of, to_arrow
 from analytics.settings import HistorySettings
 from analytics.upkeep import drop_old, merge_small_files, prepare
 from analytics.views import EPOCH_MS, ID_SHIFT
-from service.news import mark, news
 from service.store import Store
+from service.store.news import mark, news
 
 FIRST_PAGE_ROWS = 500
 MOST_PAGE_ROWS = 20_000

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, bindparam, text
 
 from analytics.dictionary import Table
-from service.refusals import prefix_of
+from service.receiving.refusals import prefix_of
 
 ARROW: dict[str, pa.DataType] = {
     "BIGINT": pa.int64(),

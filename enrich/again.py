@@ -22,9 +22,9 @@ from enrich.prompt import build_prompt, event_message
 from enrich.record import AttemptNote, Finding, Outcome, record_trials
 from enrich.settings import ModelSettings
 from enrich.taxonomy import Taxonomy
-from service.queue import ENRICH, Claim
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.queue import ENRICH, Claim
+from service.store.tables import to_microseconds
 
 BATCH = 100
 OUTPUT_TOKENS = 90  # of a typical answer

@@ -27,9 +27,9 @@ from enrich.retry import Sleep
 from enrich.reuse_book import ReuseBook
 from enrich.screening import Screen, settle_screened
 from service.errors import StoreUnavailable
-from service.queue import Claim
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.queue import Claim
+from service.store.tables import to_microseconds
 
 Result = TypeVar("Result")
 FIRST_LOOK_SECONDS = 0.1  # after so long a flight of another worker is looked at again

@@ -9,9 +9,9 @@ from enrich.actions.targets import open_targets, secret_references
 from enrich.composition import make_plan
 from enrich.settings import EnrichSettings, TaxonomySettings
 from enrich.showing import taxonomy_names
-from service.assembly import ServiceSettings
 from service.checking import Problem
 from service.errors import HooksiftError
+from service.receiving.assembly import ServiceSettings
 from service.secrets import is_literal
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from enrich.loading import Known, load_known
-from service.queue import ENRICH, Claim
+from service.store.queue import ENRICH, Claim
 
 IS_ALIVE = (
     "EXISTS (SELECT 1 FROM work_items w WHERE w.event_id = flights.event_id"

@@ -11,7 +11,7 @@ from enrich.tables import Label
 from enrich.taxonomy import Taxonomy
 from service.errors import SettingsError
 from service.store.store import words_of
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 
 MAX_LOADED = 5_000  # of the newest labelled events: the index stays within a millisecond
 FIELDS = ("category", "severity", "tag")

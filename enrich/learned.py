@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from enrich.fingerprint import Fingerprinter
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 
 
 class Saved(NamedTuple):

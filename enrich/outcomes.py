@@ -13,8 +13,8 @@ from enrich.loading import Known
 from enrich.plan import Plan, Profile
 from enrich.prints import Print
 from enrich.record import AttemptNote, Finding, Outcome, ReuseNote
-from service.queue import Claim, NewWork
-from service.tables import to_microseconds
+from service.store.queue import Claim, NewWork
+from service.store.tables import to_microseconds
 
 ActionsFor = Callable[[Any, Any], Sequence[NewWork]]
 """Which actions an event (EventText) with this enrichment (FoundEnrichment) calls for."""

@@ -15,9 +15,9 @@ from sqlalchemy import Connection, text
 from enrich.enricher import Answer
 from enrich.errors import Spent
 from enrich.tables import Attempt, Enrichment
-from service.queue import Claim, NewWork, bury, complete, enqueue, release, retry_later
+from service.store.queue import Claim, NewWork, bury, complete, enqueue, release, retry_later
 from service.store.store import words_of
-from service.tables import from_microseconds, to_microseconds
+from service.store.tables import from_microseconds, to_microseconds
 
 ATTEMPT_COLUMNS = (
     "id", "event_id", "source", "number", "outcome", "error_kind", "error", "available_at",

@@ -14,7 +14,7 @@ from enrich.retry import Sleep
 from enrich.reuse_book import ReuseBook
 from service.errors import NotStorable, StoreUnavailable
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 
 log = structlog.get_logger(__name__)
 STORE_PATIENCE_SECONDS = 300.0  # how long paid answers are kept while the store is away

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from enrich.actions.loop_guard import LoopGuard, Recognised, Recording, record
-from service.queue import Claim, complete
 from service.store import Store
+from service.store.queue import Claim, complete
 
 
 class Screened(NamedTuple):

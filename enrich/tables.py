@@ -10,7 +10,7 @@ from typing import ClassVar
 from sqlalchemy import BigInteger, Index, LargeBinary, Text
 from sqlmodel import Field, SQLModel
 
-from service.tables import Instant, RowId
+from service.store.tables import Instant, RowId
 
 
 class Attempt(SQLModel, table=True):

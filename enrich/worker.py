@@ -27,7 +27,8 @@ from enrich.recorder import Observer, Recorder, Silent
 from enrich.retry import Sleep
 from enrich.screening import Screen
 from service.errors import StoreUnavailable
-from service.queue import (
+from service.store import Store
+from service.store.queue import (
     ENRICH,
     Claim,
     ClaimRequest,
@@ -36,7 +37,6 @@ from service.queue import (
     next_available_at,
     release,
 )
-from service.store import Store
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")

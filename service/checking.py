@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from service.app import is_loopback
-from service.assembly import ServiceSettings, make_data_folder
-from service.endpoint import compile_endpoint, prepared
 from service.errors import HooksiftError, SettingsError
 from service.preset import Preset, PresetError, preset_from, preset_names
+from service.receiving.app import is_loopback
+from service.receiving.assembly import ServiceSettings, make_data_folder
+from service.receiving.endpoint import compile_endpoint, prepared
 from service.secrets import is_literal, resolve
 from service.settings import SourceSettings
 from service.store import open_store

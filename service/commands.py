@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from service.assembly import ServiceSettings
 from service.cli import (
     checking,
     keeping,
@@ -19,6 +18,7 @@ from service.cli import (
     settings,
     verifying,
 )
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from service.checking import Check

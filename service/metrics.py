@@ -10,8 +10,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from service.errors import StoreUnavailable
-from service.queue import Waiting, waiting
 from service.store import Store
+from service.store.queue import Waiting, waiting
 
 ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 3, 10)
 QUEUE_AGE_SECONDS = 1.0  # a scrape that comes sooner gets the last answer

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.new_keys import Keys, new_keys
 from service.preset import Preset, load_preset, preset_names
-from service.reading import Reader, compile_reader
-from service.request import Request
-from service.sign import Outgoing, sign
+from service.receiving.reading import Reader, compile_reader
+from service.receiving.request import Request
+from service.signing.new_keys import Keys, new_keys
+from service.signing.sign import Outgoing, sign
 
 NOW = 1_772_442_900.0
 URL = "https://hooks.example.com/v1/webhooks/here"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from enrich.actions.grouping import Group, Place, Role, join, open_group
-from service.tables import from_microseconds, to_microseconds
+from service.store.tables import from_microseconds, to_microseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, text
 from enrich.actions.group_store import close_telling
 from enrich.actions.tags import OURS, WITHDRAWN, TagChange, TagMeaning
 from enrich.tables import Action
-from service.queue import Claim, NewWork, bury, complete, enqueue, retry_later
-from service.tables import from_microseconds, to_microseconds
+from service.store.queue import Claim, NewWork, bury, complete, enqueue, retry_later
+from service.store.tables import from_microseconds, to_microseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from sqlmodel import col, select
 from enrich.actions.rule_book import situation_of
 from enrich.actions.rules import Situation
 from enrich.tables import Enrichment
-from service.ids import ID_EPOCH_MS, NODE_BITS, SEQUENCE_BITS
-from service.parse import parse, parse_json
-from service.request import IntakeError, Request
-from service.tables import Delivery, Event, to_microseconds
+from service.extraction.parse import parse, parse_json
+from service.receiving.request import IntakeError, Request
+from service.store.ids import ID_EPOCH_MS, NODE_BITS, SEQUENCE_BITS
+from service.store.tables import Delivery, Event, to_microseconds
 
 FORMATS = ("json", "form:payload", "form", "xml", "text")
 

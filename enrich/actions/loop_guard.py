@@ -29,7 +29,7 @@ from enrich.actions.rule_book import RuleBook
 from enrich.actions.tags import ADDED, OURS, REMOVED, WITHDRAWN, TagMeaning, meaning_of
 from enrich.actions.targets import Kind, Target, serves
 from enrich.tables import Action, Label
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 
 ECHO_WITHIN = timedelta(minutes=10)
 CLOCKS_APART = timedelta(seconds=60)

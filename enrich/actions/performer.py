@@ -47,8 +47,8 @@ from enrich.actions.rules import Decision, Step, Verdict, evaluate
 from enrich.actions.tags import OURS, WITHDRAWN, TagMeaning, plan
 from enrich.actions.targets import Kind, Target, serves
 from enrich.actions.template import Template
-from service.queue import Claim
 from service.store import Store
+from service.store.queue import Claim
 
 TRIES = 3
 MAX_WAIT_SECONDS = 5.0

@@ -19,8 +19,8 @@ from enrich.actions.tags import Namespace, TagMeaning, tags_of
 from enrich.actions.targets import Kind, check_accounts, kind_of, namespace_of
 from enrich.actions.template import TAG_FIELDS, Template
 from service.errors import SettingsError
-from service.queue import ACT, NewWork
-from service.tables import to_microseconds
+from service.store.queue import ACT, NewWork
+from service.store.tables import to_microseconds
 
 DEFAULT_TAGS = ("{category}",)
 DEFAULT_NOTE = "{category}, {severity}: {summary}"

@@ -23,9 +23,17 @@ from enrich.actions.settings import ActSettings
 from enrich.actions.tags import TagChange
 from enrich.actions.targets import Target
 from service.errors import StoreUnavailable
-from service.queue import ACT, Claim, ClaimRequest, NewWork, bury, claim_each, next_available_at
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.queue import (
+    ACT,
+    Claim,
+    ClaimRequest,
+    NewWork,
+    bury,
+    claim_each,
+    next_available_at,
+)
+from service.store.tables import to_microseconds
 
 POLL_SECONDS = 1.0
 RATE_LIMIT_SECONDS = 60.0  # where a target at its limit does not say for how long

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from service.checking import Check

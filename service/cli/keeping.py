@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.assembly import ServiceSettings
 from service.cli.looking import opened
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from service.store import Store
@@ -33,7 +33,7 @@ def register(
         FILE holds everything the store does, so keep it as safe. Secrets of the config and the
         history are not in it: copy the config, and the history's folder, by other means.
         """
-        from service.backup import back_up
+        from service.lifecycle.backup import back_up
 
         size = back_up(load_settings().store_url, file)
         typer.echo(f"copied the store into {file} ({size / 1e6:,.1f} MB)")
@@ -47,8 +47,8 @@ def register(
         The store that is there is kept beside it, under its name with .before-restore. What was
         erased from it since is left out of the copy too.
         """
-        from service.assembly import make_data_folder
-        from service.backup import restore as put_back
+        from service.lifecycle.backup import restore as put_back
+        from service.receiving.assembly import make_data_folder
 
         settings = load_settings()
         make_data_folder(settings.data)
@@ -89,7 +89,7 @@ def erase_person(
     rewrite: bool,
 ) -> None:
     """Plan, ask, erase, prove. Exit code 1 when something still holds a word."""
-    from service.erasure import erase, plan_erasure, unreached, wanted_words
+    from service.lifecycle.erasure import erase, plan_erasure, unreached, wanted_words
 
     wanted = wanted_words(subject)
     with opened(settings) as store:
@@ -113,7 +113,7 @@ def erase_person(
 
 def prove(store: "Store", subject: Sequence[str], wanted: Sequence[str], *, rewrite: bool) -> bool:
     """Look through all tables, and files where the store is one, for what must not be there."""
-    from service.erasure import plan_erasure, shred
+    from service.lifecycle.erasure import plan_erasure, shred
 
     files = shred(store, subject, rewrite=rewrite)
     with store.read() as connection:

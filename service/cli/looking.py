@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from service.look import Filter, Row
     from service.store import Store
+    from service.store.look import Filter, Row
 
 GAP = "  "
 PIPE_COLUMNS = 180  # a pipe has no width; a line of a file may be long
@@ -39,7 +39,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         as_json: Json = False,
     ) -> None:
         """List events, newest first, with what was made of each; or what was refused."""
-        from service.look import list_events, list_refusals
+        from service.store.look import list_events, list_refusals
 
         chosen = filter_of(source, event_type, since, until)
         ask = list_refusals if refused else list_events
@@ -70,7 +70,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         as_json: Json = False,
     ) -> None:
         """List what people did to the store by command: replays, erasures, deliveries taken in."""
-        from service.audit import list_deeds
+        from service.lifecycle.audit import list_deeds
 
         with opened(load_settings()) as store, store.read() as connection:
             rows = list_deeds(connection, limit)
@@ -84,7 +84,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
 @contextmanager
 def opened(settings: ServiceSettings) -> "Iterator[Store]":
     """The configured store, closed in the end."""
-    from service.assembly import open_configured_store
+    from service.receiving.assembly import open_configured_store
 
     store = open_configured_store(settings)
     try:
@@ -95,7 +95,7 @@ def opened(settings: ServiceSettings) -> "Iterator[Store]":
 
 def filter_of(source: str, event_type: str, since: str, until: str) -> "Filter":
     """The filter that options say. Raises typer.BadParameter for a time that is none."""
-    from service.look import Filter, moment_of
+    from service.store.look import Filter, moment_of
 
     now = datetime.now(UTC)
     try:
@@ -113,7 +113,7 @@ def show_one(
     settings: ServiceSettings, some_id: int, *, body: bool, headers: bool, as_json: bool
 ) -> None:
     """A delivery by any id that leads to it. Exit code 1 when there is none."""
-    from service.look import body_of, delivery_of, show_delivery
+    from service.store.look import body_of, delivery_of, show_delivery
 
     with opened(settings) as store, store.read() as connection:
         delivery_id = delivery_of(connection, some_id)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from service.store import Store
@@ -29,7 +29,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
 
         The first secret is kept and verifies nothing until it is confirmed.
         """
-        from service.assembly import open_configured_store
+        from service.receiving.assembly import open_configured_store
 
         settings = load_settings()
         ask_whether_it_pairs(settings, source)
@@ -47,9 +47,9 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
 
 def ask_whether_it_pairs(settings: ServiceSettings, source: str) -> None:
     """Raise SettingsError unless the source gets its secret by pairing."""
-    from service.assembly import known_presets
     from service.errors import SettingsError
-    from service.pairing import pairs
+    from service.receiving.assembly import known_presets
+    from service.receiving.pairing import pairs
 
     if source not in settings.sources:
         raise SettingsError(f"sources.{source}: no such source; add it to hooksift.toml first")
@@ -63,7 +63,7 @@ def ask_whether_it_pairs(settings: ServiceSettings, source: str) -> None:
 
 def open_it(store: "Store", source: str) -> None:
     """Open it, and say what comes next."""
-    from service.pairing import open_pairing
+    from service.receiving.pairing import open_pairing
 
     closes_at = open_pairing(store, source, datetime.now(UTC))
     typer.echo(
@@ -74,7 +74,7 @@ def open_it(store: "Store", source: str) -> None:
 
 def confirm_it(settings: ServiceSettings, store: "Store", source: str, digest: str) -> None:
     """Let the secret verify."""
-    from service.pairing import confirm_pairing
+    from service.receiving.pairing import confirm_pairing
 
     file = confirm_pairing(store, settings.data, source, digest)
     typer.echo(f"{source} is paired; its secret is in {file} (kept out of backups)")
@@ -82,7 +82,7 @@ def confirm_it(settings: ServiceSettings, store: "Store", source: str, digest: s
 
 def state_of(store: "Store", source: str) -> str:
     """How far the pairing is, in a sentence."""
-    from service.pairing import pairing_of
+    from service.receiving.pairing import pairing_of
 
     found = pairing_of(store, source)
     if found is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 
 NAME = Annotated[str, typer.Argument(help="A preset's name, from `hooksift presets`")]
 
@@ -35,8 +35,8 @@ def list_presets(settings: ServiceSettings) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from service.assembly import known_presets
     from service.explaining import bound
+    from service.receiving.assembly import known_presets
 
     presets = known_presets(settings)
     table = Table("name", "provider", "kind", "proves", box=None, padding=(0, 2, 0, 0))
@@ -54,8 +54,8 @@ def show_preset(settings: ServiceSettings, name: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from service.assembly import known_presets
     from service.explaining import explanation
+    from service.receiving.assembly import known_presets
 
     presets = known_presets(settings)
     if name not in presets:

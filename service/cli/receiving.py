@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 from service.settings import ReceiveSettings
 
 MetricsPort = Annotated[
@@ -57,9 +57,9 @@ def changed(
 def run_receiver(settings: ServiceSettings, place: ReceiveSettings) -> None:
     """Serve until told to stop."""
     from service import logs
-    from service.assembly import build_app, open_configured_store
     from service.metrics import Metrics
-    from service.serving import serve_http, stop_on_signals
+    from service.receiving.assembly import build_app, open_configured_store
+    from service.receiving.serving import serve_http, stop_on_signals
 
     logs.set_up(settings.log_level)
     store = open_configured_store(settings)

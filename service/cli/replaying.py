@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.assembly import ServiceSettings
 from service.cli.looking import (
     Json,
     Since,
@@ -18,11 +17,12 @@ from service.cli.looking import (
     print_json_lines,
     print_table,
 )
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from service.replay import Chosen, Item
+    from service.lifecycle.replay import Chosen, Item
 
 Ids = Annotated[
     list[int] | None,
@@ -51,7 +51,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         Each gets a further revision of its enrichment, and rules look at it again; what an action
         did for the same outcome is not done twice. Events that still wait are left alone.
         """
-        from service.replay import Chosen, events_to_replay
+        from service.lifecycle.replay import Chosen, events_to_replay
 
         chosen = Chosen(tuple(ids or ()), filter_of(source, event_type, since, until))
         ask_for_choice(chosen, everything=everything)
@@ -96,7 +96,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         dry_run: DryRun = False,
     ) -> None:
         """Try dead letters again, chosen by id or by a filter; their attempts stay on record."""
-        from service.replay import Chosen, letters_to_replay
+        from service.lifecycle.replay import Chosen, letters_to_replay
 
         chosen = Chosen(tuple(ids or ()), filter_of(source, event_type, since, until), kind, reason)
         ask_for_choice(chosen, everything=everything)
@@ -120,7 +120,7 @@ def run(
     """Find what is chosen and give it back, or say how much it would be."""
     from collections import Counter
 
-    from service.replay import give_back
+    from service.lifecycle.replay import give_back
 
     with opened(settings) as store:
         with store.read() as connection:
@@ -141,7 +141,7 @@ def run(
 
 def ask_whether_there_are(connection: "Connection", ids: Sequence[int]) -> None:
     """Exit code 1 when an id leads to no delivery, so that a slip of the hand is seen."""
-    from service.look import delivery_of
+    from service.store.look import delivery_of
 
     missing = [some_id for some_id in ids if delivery_of(connection, some_id) is None]
     for some_id in missing:
@@ -162,7 +162,7 @@ def list_letters(
     as_json: bool,
 ) -> None:
     """A table of dead letters."""
-    from service.look import list_dead
+    from service.store.look import list_dead
 
     chosen = filter_of(source, event_type, since, until)
     with opened(settings) as store, store.read() as connection:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.assembly import ServiceSettings
 from service.cli.looking import opened
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -44,8 +44,8 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
 
 def take_in(settings: ServiceSettings, source: str, *, dry_run: bool) -> "Counter[str]":
     """What became of what. Raises typer.BadParameter for a source that is not configured."""
-    from service.assembly import build_endpoints
-    from service.quarantine import take_in_again
+    from service.receiving.assembly import build_endpoints
+    from service.receiving.quarantine import take_in_again
 
     if source not in settings.sources:
         raise typer.BadParameter(f"no source {source!r} in the config")
@@ -59,7 +59,7 @@ def take_in(settings: ServiceSettings, source: str, *, dry_run: bool) -> "Counte
 
 def write_down(store: "Store", source: str, count: int) -> None:
     """Note the deed for `hooksift audit`."""
-    from service.audit import note
+    from service.lifecycle.audit import note
 
     entry_id = store.new_ids()
 

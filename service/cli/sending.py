@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
-    from service.sending import Report, Sender, Sent
+    from service.signing.sending import Report, Sender, Sent
 
 
 def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> None:
@@ -58,10 +58,10 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
 
 def sender_of(settings: ServiceSettings, source: str, url: str, secret: str) -> "Sender":
     """Who signs for this source and where it sends to. Raises SettingsError, typer.BadParameter."""
-    from service.assembly import known_presets
-    from service.endpoint import prepared
+    from service.receiving.assembly import known_presets
+    from service.receiving.endpoint import prepared
     from service.secrets import resolve
-    from service.sending import Sender
+    from service.signing.sending import Sender
 
     configured = settings.sources.get(source)
     if configured is None:
@@ -130,7 +130,7 @@ def run(
     from rich.console import Console
     from rich.progress import Progress
 
-    from service.sending import report_of, send_all
+    from service.signing.sending import report_of, send_all
 
     context = ssl.create_default_context(cafile=str(ca) if ca else None)
     if client_cert:

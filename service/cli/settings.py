@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-from service.assembly import ServiceSettings
+from service.receiving.assembly import ServiceSettings
 
 
 def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> None:

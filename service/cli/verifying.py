@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.assembly import ServiceSettings
 from service.cli.sending import read_bytes
+from service.receiving.assembly import ServiceSettings
 
 JUDGEMENT = ("id", "valid", "reason", "event_id", "event_type")
 
@@ -71,10 +71,10 @@ def judge_one(
     body: Path,
 ) -> dict[str, Any]:
     """The judgement of one delivery, under a preset of ours or of the config."""
-    from service.assembly import known_presets
     from service.preset import PresetError, load_preset
+    from service.receiving.assembly import known_presets
     from service.secrets import resolve
-    from service.vectors import judge, request_of
+    from service.verification.vectors import judge, request_of
 
     try:
         preset = load_preset(name)
@@ -90,8 +90,8 @@ def judge_one(
 
 def judge_vectors(path: Path, now: float) -> None:
     """Print the judgement of each recorded delivery as a line of JSON."""
-    from service.recorded import RecordingError, vectors_of
-    from service.vectors import verify_vector
+    from service.verification.recorded import RecordingError, vectors_of
+    from service.verification.vectors import verify_vector
 
     try:
         vectors = vectors_of(read_bytes(path).decode("utf-8", "replace"))
@@ -104,7 +104,7 @@ def judge_vectors(path: Path, now: float) -> None:
 
 def read_headers(path: Path) -> list[tuple[str, str]]:
     """A file of headers. Raises typer.BadParameter."""
-    from service.recorded import RecordingError, headers_of
+    from service.verification.recorded import RecordingError, headers_of
 
     raw = read_bytes(path)
     try:

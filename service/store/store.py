@@ -13,9 +13,9 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from service.errors import SettingsError, StoreUnavailable
-from service.ids import IdMaker
 from service.store import postgres, schema, sqlite
 from service.store.faults import DATABASE_ERRORS, first_line, is_away
+from service.store.ids import IdMaker
 from service.store.wake import LocalWake, PostgresWake
 from service.store.writer import Handler, Job, Writer
 

@@ -8,7 +8,7 @@ is yet to come; a few seconds are allowed here, because clocks differ.
 from collections.abc import Sequence
 
 from service.preset import Preset
-from service.request import Refused, Request
+from service.receiving.request import Refused, Request
 from service.verification.signatures import SignatureVerifier, Verified
 from service.verification.timestamps import check_not_ahead
 

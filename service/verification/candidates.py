@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from service.expressions import ExpressionError
-from service.parse import parse_json
-from service.paths import compile_path
-from service.request import Refused, Request, Unparsable, octets, path_of
+from service.extraction.expressions import ExpressionError
+from service.extraction.parse import parse_json
+from service.extraction.paths import compile_path
+from service.receiving.request import Refused, Request, Unparsable, octets, path_of
 
 MAX_SIGNATURE_CHARACTERS = 16_384
 MAX_CANDIDATES = 32

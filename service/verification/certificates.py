@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from service.request import Refused
+from service.receiving.request import Refused
 from service.verification.fetching import KeyCache
 from service.verification.known import KnownKeys
 

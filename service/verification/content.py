@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl
 
-from service.expressions import ExpressionError
-from service.filters import scalar_text
-from service.parse import MAX_FORM_FIELDS
-from service.paths import compile_path
-from service.request import Refused, Request, octets
+from service.extraction.expressions import ExpressionError
+from service.extraction.filters import scalar_text
+from service.extraction.parse import MAX_FORM_FIELDS
+from service.extraction.paths import compile_path
+from service.receiving.request import Refused, Request, octets
 from service.verification.candidates import body_before_proof
 
 PLACE = re.compile(r"\{([^{}]+)\}")

@@ -6,7 +6,7 @@ https://www.contentful.com/developers/docs/webhooks/request-verification/
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, urlsplit
 
-from service.request import Refused, Request, octets
+from service.receiving.request import Refused, Request, octets
 from service.verification.candidates import compile_find, compile_read
 from service.verification.keys import compile_check
 from service.verification.signatures import Verified

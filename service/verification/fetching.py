@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from service.request import KeyMissing, Refused
+from service.receiving.request import KeyMissing, Refused
 from service.verification.known import Fetch
 
 FETCH_SECONDS = 5.0

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 from service.preset import Preset
-from service.request import Refused, Request
+from service.receiving.request import Refused, Request
 from service.verification.signatures import SignatureVerifier, Verified
 
 ESCAPES = re.compile("%(?:3A|2F|3F|40|21|24|27|28|29|2A|2C|3B)", re.IGNORECASE)

@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 
-from service.request import octets
+from service.receiving.request import octets
 
 Check = Callable[[Sequence[bytes], Sequence[bytes]], bytes | None]
 

@@ -6,7 +6,7 @@ https://developer.paypal.com/api/rest/webhooks/rest/
 import zlib
 from collections.abc import Sequence
 
-from service.request import Refused, Request, octets
+from service.receiving.request import Refused, Request, octets
 from service.verification.certificates import Certificates, check_rsa
 from service.verification.keys import SecretError
 from service.verification.known import KnownKeys

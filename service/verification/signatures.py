@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from service.expressions import ExpressionError
-from service.parse import parse_json
-from service.paths import compile_path
+from service.extraction.expressions import ExpressionError
+from service.extraction.parse import parse_json
+from service.extraction.paths import compile_path
 from service.preset import Preset, Verification
-from service.request import Refused, Request
+from service.receiving.request import Refused, Request
 from service.verification.candidates import body_before_proof, compile_find, compile_read
 from service.verification.content import compile_content
 from service.verification.keys import SecretError, compile_check

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
 from collections.abc import Sequence
 from typing import Any
 
-from service.request import Refused, Request
+from service.receiving.request import Refused, Request
 from service.verification.candidates import body_before_proof
 from service.verification.certificates import Certificates, check_rsa
 from service.verification.keys import SecretError

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from service.preset import Preset, PresetError
-from service.request import Request
+from service.receiving.request import Request
 from service.verification.box import BoxVerifier
 from service.verification.contentful import ContentfulVerifier
 from service.verification.hubspot import HubSpotVerifier

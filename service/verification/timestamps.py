@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from service.request import Refused
+from service.receiving.request import Refused
 
 UNITS = {"s": 1.0, "ms": 1_000.0, "us": 1_000_000.0, "auto": 1.0}
 """What a timestamp counts; auto tells seconds from ms by the number of digits."""

@@ -11,7 +11,7 @@ import jwt
 import msgspec
 
 from service.preset import JwtVerification, Preset
-from service.request import Refused, Request
+from service.receiving.request import Refused, Request
 from service.verification.candidates import compile_find
 from service.verification.fetching import KeyCache
 from service.verification.keys import SecretError

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from hmac import compare_digest
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from service.parse import MAX_FORM_FIELDS
-from service.request import Refused, Request
+from service.extraction.parse import MAX_FORM_FIELDS
+from service.receiving.request import Refused, Request
 from service.verification.candidates import compile_find, compile_read
 from service.verification.keys import Check, compile_check
 from service.verification.signatures import Verified

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.demo import Sender, senders
+from service.signing.demo_deliveries import Sender, senders
 from tests.servers.process import Process
 
 CONFIG = """

@@ -13,7 +13,7 @@ import pytest
 
 import analytics
 from analytics.errors import HistoryError
-from service.demo import Planned, Sender, plan
+from service.signing.demo_deliveries import Planned, Sender, plan
 from tests.servers.process import Process
 
 KILL_AFTER = 120  # acknowledgements

@@ -22,7 +22,9 @@ def test_imports_point_left() -> None:
 
 @pytest.mark.parametrize("absent", ["openai", "duckdb", "polars", "enrich", "analytics"])
 def test_the_receiver_loads_no_later_stage(absent: str) -> None:
-    assert absent not in loaded_by("import service.app, service.assembly, service.serving")
+    assert absent not in loaded_by(
+        "import service.receiving.app, service.receiving.assembly, service.receiving.serving"
+    )
 
 
 @pytest.mark.parametrize("absent", ["litestar", "service", "enrich", "openai"])

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from service.preset import load_preset
-from service.sign import sign
+from service.signing.sign import sign
 from service.store import open_store
 from tests.servers.asgi import LocalHost
 from tests.servers.github_server import GitHubServer

@@ -17,9 +17,9 @@ from enrich.actions.settings import ActSettings, RuleSettings
 from enrich.actions.targets import Target, World, open_targets
 from enrich.actions.worker import ActionWorker
 from enrich.tables import Enrichment
-from service.queue import enqueue
 from service.store import Store, open_store
-from service.tables import Delivery, Event
+from service.store.queue import enqueue
+from service.store.tables import Delivery, Event
 
 
 @cache

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from service.intake import EVENT_COLUMNS
-from service.queue import ENRICH, ClaimRequest, NewWork, claim_each, complete, enqueue
 from service.store import Store, open_store
+from service.store.intake import EVENT_COLUMNS
+from service.store.queue import ENRICH, ClaimRequest, NewWork, claim_each, complete, enqueue
 from service.store.store import words_of
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import bench_folder, databases
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import httpx
 
 from service.preset import load_preset
-from service.sign import sign
+from service.signing.sign import sign
 from tests.servers.process import Process
 
 ROUNDS = 10

@@ -14,7 +14,7 @@ from collections import deque
 from typing import Any
 
 from service.preset import load_preset
-from service.sign import sign
+from service.signing.sign import sign
 
 WARM_UP_SECONDS = 0.5
 

@@ -121,13 +121,13 @@ def bare(_url: str, secret: str) -> Any:
 def ours(url: str, secret: str, *, commit: bool = True) -> Any:
     """The product, logging to standard error as always."""
     from service import logs
-    from service.app import create_app
-    from service.endpoint import compile_endpoint
-    from service.intake import Receipt, store_arrivals
     from service.metrics import Metrics
     from service.preset import load_presets
+    from service.receiving.app import create_app
+    from service.receiving.endpoint import compile_endpoint
     from service.settings import ReceiveSettings, SourceSettings
     from service.store import open_store
+    from service.store.intake import Receipt, store_arrivals
 
     logs.set_up()
     store = open_store(url)
@@ -153,7 +153,7 @@ def main() -> None:
     """Serve until SIGTERM; print the port once it answers."""
     import uvloop
 
-    from service.serving import serve_http, stop_on_signals
+    from service.receiving.serving import serve_http, stop_on_signals
     from service.settings import ReceiveSettings
 
     kind, url, secret = sys.argv[1:]

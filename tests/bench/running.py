@@ -16,8 +16,8 @@ from typing import Any
 
 import psycopg
 
-from service.new_keys import Keys, new_keys
 from service.preset import load_preset
+from service.signing.new_keys import Keys, new_keys
 
 HERE = Path(__file__).parent
 PRESET = "standard_webhooks"

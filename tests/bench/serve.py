@@ -20,9 +20,9 @@ from analytics.errors import HistoryError
 from analytics.history import connect
 from analytics.place import place_of
 from analytics.settings import HistorySettings
-from service.news import mark, news
 from service.store import Store, open_store
-from service.tables import to_microseconds
+from service.store.news import mark, news
+from service.store.tables import to_microseconds
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import Server, age, bench_folder, databases, load, make_keys, running
 from tests.bench.settling import settle

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import httpx
 
-from service.new_keys import new_keys
 from service.preset import load_preset
-from service.sign import Outgoing, sign
+from service.signing.new_keys import new_keys
+from service.signing.sign import Outgoing, sign
 from tests.bench.results import made_with, table, write_section
 from tests.servers.process import Process
 

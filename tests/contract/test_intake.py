@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from service.intake import Arrival, NewEvent, Receipt, digest_of, store_arrivals
 from service.store import Store
+from service.store.intake import Arrival, NewEvent, Receipt, digest_of, store_arrivals
 
 NOW = 1_772_442_900_000_000
 DAY = 86_400_000_000

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
-from service.backup import BackupError, back_up, restore
-from service.erasure import erase
-from service.news import mark, news
+from service.lifecycle.backup import BackupError, back_up, restore
+from service.lifecycle.erasure import erase
 from service.store import Store, open_store
+from service.store.news import mark, news
 from tests.analytics.store_facts import put, put_event_rows, put_events
 from tests.servers.receiver import rows
 from tests.service.command_line import CommandLine

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.erasure import ErasureError, erase, plan_erasure, shred, wanted_words
-from service.person_scan import files_that_hold, holds
-from service.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
+from service.lifecycle.erasure import ErasureError, erase, plan_erasure, shred, wanted_words
+from service.lifecycle.person_scan import files_that_hold, holds
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
+from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows, put_events
 from tests.servers.receiver import Source, receiving, rows
 from tests.service.command_line import CommandLine

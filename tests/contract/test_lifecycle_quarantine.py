@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from service.endpoint import Endpoint
 from service.preset import load_preset
-from service.quarantine import MAX_BODY_BYTES, QuarantineBuffer, take_in_again
-from service.request import Request
+from service.receiving.endpoint import Endpoint
+from service.receiving.quarantine import MAX_BODY_BYTES, QuarantineBuffer, take_in_again
+from service.receiving.request import Request
 from service.settings import ReceiveSettings
 from service.store import Store
 from tests.servers.receiver import Source, receiving, rows

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from service.look import Filter, moment_of
-from service.queue import ENRICH, ClaimRequest, NewWork, bury, claim, complete, enqueue
-from service.refusals import RefusalCounter, store_refusals
-from service.replay import Chosen, events_to_replay, give_back
+from service.lifecycle.replay import Chosen, events_to_replay, give_back
+from service.receiving.refusals import RefusalCounter, store_refusals
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.look import Filter, moment_of
+from service.store.queue import ENRICH, ClaimRequest, NewWork, bury, claim, complete, enqueue
+from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_events
 from tests.servers.receiver import rows
 from tests.service.command_line import CommandLine

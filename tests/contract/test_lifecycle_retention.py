@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.look import first_id_at
-from service.queue import ENRICH, NewWork, enqueue
-from service.retention import Forgotten, forget, run_retention
+from service.lifecycle.retention import Forgotten, forget, run_retention
 from service.settings import RetentionSettings, SourceSettings
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.look import first_id_at
+from service.store.queue import ENRICH, NewWork, enqueue
+from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows
 from tests.servers.receiver import rows, until
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.news import mark, news
 from service.store import Store, open_store
+from service.store.news import mark, news
 
 COLUMNS = "id, source, reason, address_prefix, refused_count, first_at, last_at, tx"
 

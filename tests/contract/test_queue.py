@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.queue import (
+from service.store import Store
+from service.store.queue import (
     ENRICH,
     Claim,
     ClaimRequest,
@@ -22,8 +23,7 @@ from service.queue import (
     retry_later,
     waiting,
 )
-from service.store import Store
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

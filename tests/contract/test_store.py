@@ -221,7 +221,7 @@ def test_ids_grow_with_time(store: Store) -> None:
 def test_subscribers_hear_of_work_that_another_process_committed(
     open_a_store: Callable[[], Store],
 ) -> None:
-    from service.queue import ENRICH, NewWork, enqueue
+    from service.store.queue import ENRICH, NewWork, enqueue
 
     def add(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[None]:
         enqueue(connection, [NewWork(n, ENRICH, "", "a", 1, 0) for n in payloads])

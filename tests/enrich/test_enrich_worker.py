@@ -19,9 +19,9 @@ from enrich.errors import (
 from enrich.fingerprint import mask
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
-from service.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
+from service.store.tables import to_microseconds
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_an_enrichment_of_an_enriched_event_is_its_next_revision(
     step(make_worker(store, clock))
 
     def again(connection: Any, tx: int, payloads: Any) -> list[None]:
-        from service.queue import enqueue
+        from service.store.queue import enqueue
 
         enqueue(connection, [NewWork(1, ENRICH, "", "tickets", 1, to_microseconds(NOW))])
         return [None]

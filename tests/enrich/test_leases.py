@@ -9,9 +9,9 @@ from sqlalchemy import Connection, text
 from work import NOW, Clock, Scripted, event, make_worker, one, put, rows, step
 
 from enrich.enricher import EventText
-from service.queue import ENRICH, ClaimRequest, claim_each
 from service.store import Store
-from service.tables import to_microseconds
+from service.store.queue import ENRICH, ClaimRequest, claim_each
+from service.store.tables import to_microseconds
 
 LEASE_MICROSECONDS = 60_000_000
 LATER_SECONDS = 50.0

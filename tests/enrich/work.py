@@ -18,11 +18,11 @@ from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy, built_in_taxonomy
 from enrich.worker import Worker
-from service.intake import EVENT_COLUMNS
-from service.queue import ENRICH, NewWork, enqueue
 from service.store import Store
+from service.store.intake import EVENT_COLUMNS
+from service.store.queue import ENRICH, NewWork, enqueue
 from service.store.store import words_of
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAXONOMIES = {name: built_in_taxonomy(name) for name in ("support", "errors")}

@@ -11,14 +11,14 @@ import sys
 
 from sqlalchemy import event
 
-from service.app import create_app
-from service.endpoint import compile_endpoint
 from service.metrics import Metrics
 from service.preset import load_presets
-from service.queue import ENRICH
-from service.serving import serve_http
+from service.receiving.app import create_app
+from service.receiving.endpoint import compile_endpoint
+from service.receiving.serving import serve_http
 from service.settings import ReceiveSettings, SourceSettings
 from service.store import open_store
+from service.store.queue import ENRICH
 
 
 class Death:

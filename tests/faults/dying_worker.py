@@ -13,9 +13,9 @@ from faults.dying_receiver import Death
 from sqlalchemy import Connection, event
 
 from hooksift import load_settings, run_workers
-from service.assembly import open_configured_store
 from service.metrics import Metrics
-from service.queue import ACT
+from service.receiving.assembly import open_configured_store
+from service.store.queue import ACT
 
 
 async def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import httpx
 from servers.receiver import Source
 
-from service.sign import Outgoing
+from service.signing.sign import Outgoing
 
 
 @dataclass

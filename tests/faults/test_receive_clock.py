@@ -6,8 +6,8 @@ from collections.abc import Callable
 from faults.counting import Count
 from servers.receiver import Clock, Source, receiving, rows
 
-from service.ids import IdMaker
 from service.store import Store
+from service.store.ids import IdMaker
 
 HOUR = 3600
 

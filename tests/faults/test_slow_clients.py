@@ -8,7 +8,7 @@ from faults.counting import Count
 from faults.senders import many, send_once
 from servers.receiver import RunningReceiver, Source, read_answer, receiving, rows, status_of
 
-from service.sign import Outgoing
+from service.signing.sign import Outgoing
 from service.store import Store
 
 EACH = 30  # clients of each kind

@@ -12,8 +12,8 @@ with atheris.instrument_imports(include=["service"]):
     from deliveries import NOW, request_from, scene
 
     from service.preset import PresetError, preset_names
-    from service.reading import Reader
-    from service.request import IntakeError, Request
+    from service.receiving.reading import Reader
+    from service.receiving.request import IntakeError, Request
 
 SCENES = [scene(name) for name in preset_names()]
 HEADERS = [[name.lower() for name, _ in here.outgoing().headers] for here in SCENES]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from servers.receiver import RunningReceiver, Source, receiving, status_of
 
 from service.preset import PresetError, load_preset, preset_names
-from service.sign import Outgoing
+from service.signing.sign import Outgoing
 from service.store import open_store
 
 pytestmark = pytest.mark.heavy

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.preset import PresetError, load_preset, preset_names
-from service.request import IntakeError, Payload, Request
+from service.receiving.request import IntakeError, Payload, Request
 
 NAMES = list(preset_names())
 SIGNED = [name for name in NAMES if load_preset(name).signed]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from deliveries import flipped, request_from, scene
 
-from service.new_keys import new_keys
 from service.preset import load_preset
-from service.request import Refused
-from service.sign import sign
+from service.receiving.request import Refused
+from service.signing.new_keys import new_keys
+from service.signing.sign import sign
 
 PYTHON_LIBRARIES = [
     *("twilio", "sendgrid", "hubspot-api-client", "squareup", "paddle-python-sdk"),

@@ -15,14 +15,14 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from service.app import create_app
-from service.endpoint import Endpoint, compile_endpoint
 from service.metrics import Metrics
-from service.new_keys import Keys, new_keys
 from service.preset import load_preset, load_presets
-from service.serving import serve_http
+from service.receiving.app import create_app
+from service.receiving.endpoint import Endpoint, compile_endpoint
+from service.receiving.serving import serve_http
 from service.settings import ReceiveSettings, SourceSettings
-from service.sign import Outgoing, sign
+from service.signing.new_keys import Keys, new_keys
+from service.signing.sign import Outgoing, sign
 from service.store import Store
 
 DIGEST_KEY = b"k" * 32

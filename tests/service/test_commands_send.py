@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.new_keys import new_keys
 from service.preset import load_preset, preset_names
-from service.reading import compile_reader
-from service.sending import Sender, Sent, percentile, report_of
+from service.receiving.reading import compile_reader
+from service.signing.new_keys import new_keys
+from service.signing.sending import Sender, Sent, percentile, report_of
 from service.store import Store, open_store
 from tests.deliveries import request_from
 from tests.servers.receiver import RunningReceiver, Source, receiving

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.preset import preset_names
-from service.sign import Outgoing
+from service.signing.sign import Outgoing
 from tests.deliveries import NOW, scene
 from tests.service.command_line import CommandLine
 

@@ -14,9 +14,9 @@ import pytest
 from certificates import Authority
 from servers.receiver import Source, receiving, rows
 
-from service.confirming import CONFIRM, ConfirmWorker, confirmation, enqueue_each, is_sns
-from service.endpoint import Endpoint
-from service.reading import compile_reader
+from service.receiving.confirming import CONFIRM, ConfirmWorker, confirmation, enqueue_each, is_sns
+from service.receiving.endpoint import Endpoint
+from service.receiving.reading import compile_reader
 from service.settings import ReceiveSettings
 from service.store import Store
 from service.verification.fetching import fetch_https

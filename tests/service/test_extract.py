@@ -7,11 +7,17 @@ from typing import Any
 import pytest
 from deliveries import NOW, scene
 
-from service.expressions import View, compile_text, compile_value
-from service.extract import MAX_ITEMS, MAX_TITLE_CHARACTERS, Item, compile_extractor, moment_of
-from service.filters import FILTERS
+from service.extraction.expressions import View, compile_text, compile_value
+from service.extraction.extract import (
+    MAX_ITEMS,
+    MAX_TITLE_CHARACTERS,
+    Item,
+    compile_extractor,
+    moment_of,
+)
+from service.extraction.filters import FILTERS
 from service.preset import load_preset
-from service.request import Payload, Request
+from service.receiving.request import Payload, Request
 
 REQUEST = Request("POST", "https://h.example/x?key=7", [("x-event", "push")], b"")
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from deliveries import NOW, scene
 
-from service.handshake import Handshaker, Reply
 from service.preset import load_preset
-from service.request import Payload, Request
+from service.receiving.handshake import Handshaker, Reply
+from service.receiving.request import Payload, Request
 
 URL = "https://h.example/v1/webhooks/x"
 SHARED = Path(__file__).parents[2].parent / "shared" / "vectors" / "handshakes.json"

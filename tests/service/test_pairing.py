@@ -14,10 +14,10 @@ import httpx
 import pytest
 from servers.receiver import rows, until
 
-from service.assembly import build_endpoint, digest_key, known_presets
-from service.backup import back_up
-from service.endpoint import Endpoint
-from service.pairing import (
+from service.lifecycle.backup import back_up
+from service.receiving.assembly import build_endpoint, digest_key, known_presets
+from service.receiving.endpoint import Endpoint
+from service.receiving.pairing import (
     OPEN_FOR,
     Offer,
     PairingError,
@@ -31,10 +31,10 @@ from service.pairing import (
     take_offers,
     waiting_file,
 )
-from service.pairing_watch import PairingWatch
+from service.receiving.pairing_watch import PairingWatch
 from service.settings import ReceiveSettings, SourceSettings
 from service.store import Store, open_store
-from service.tables import to_microseconds
+from service.store.tables import to_microseconds
 from tests.servers.process import Process
 
 NOW = datetime(2026, 3, 2, 9, 15, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.parse import MAX_DEPTH, MAX_FORM_FIELDS, is_deeper_than, parse
-from service.request import Request, Unparsable
+from service.extraction.parse import MAX_DEPTH, MAX_FORM_FIELDS, is_deeper_than, parse
+from service.receiving.request import Request, Unparsable
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"

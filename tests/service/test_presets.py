@@ -17,8 +17,8 @@ from service.preset import (
     preset_names,
     with_authentication,
 )
-from service.reading import compile_reader
-from service.request import Refused, Request, Unparsable
+from service.receiving.reading import compile_reader
+from service.receiving.request import Refused, Request, Unparsable
 
 NAMES = list(preset_names())
 PAYLOADS = Path(__file__).parents[2].parent / "shared" / "payloads"

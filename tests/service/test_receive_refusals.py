@@ -18,7 +18,7 @@ from servers.receiver import (
     until,
 )
 
-from service.sign import Outgoing
+from service.signing.sign import Outgoing
 from service.store import open_store
 
 NOW = 1_772_442_900.0

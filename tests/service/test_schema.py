@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.request import Payload, Request, Unfit
-from service.schema import SchemaError, compile_schemas
+from service.receiving.request import Payload, Request, Unfit
+from service.receiving.schema import SchemaError, compile_schemas
 
 STRICT = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
 

@@ -5,9 +5,9 @@ import hmac
 import pytest
 from deliveries import NOW, URL, scene
 
-from service.new_keys import new_keys
 from service.preset import PresetError, load_preset
-from service.sign import sign, with_field
+from service.signing.new_keys import new_keys
+from service.signing.sign import sign, with_field
 
 
 def test_the_id_and_type_stand_where_the_preset_reads_them() -> None:

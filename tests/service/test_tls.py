@@ -11,7 +11,7 @@ from servers.process import Process
 from servers.receiver import RunningReceiver, Source, receiving
 
 from service.errors import SettingsError
-from service.serving import make_server
+from service.receiving.serving import make_server
 from service.settings import ReceiveSettings
 from service.store import open_store
 

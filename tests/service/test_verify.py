@@ -3,10 +3,10 @@
 import pytest
 from deliveries import NOW, Scene, flipped, names_where, request_from, scene
 
-from service.new_keys import new_keys
 from service.preset import PresetError, load_preset, preset_names
-from service.request import Refused, Request
-from service.verify import compile_verifier
+from service.receiving.request import Refused, Request
+from service.signing.new_keys import new_keys
+from service.verification.verify import compile_verifier
 
 SIGNED = [name for name in preset_names() if load_preset(name).signed]
 BINDING_BODY = names_where(covers="body")

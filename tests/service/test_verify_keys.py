@@ -9,14 +9,14 @@ import jwt
 import pytest
 from deliveries import NOW, request_from, scene
 
-from service.new_keys import new_keys
 from service.preset import load_preset
-from service.request import KeyMissing, Refused, Request
+from service.receiving.request import KeyMissing, Refused, Request
+from service.signing.new_keys import new_keys
 from service.verification.certificates import Certificates
 from service.verification.fetching import KeyCache, fetch_https
 from service.verification.known import NOTHING_KNOWN, KnownKeys
 from service.verification.sns import HOSTS
-from service.verify import compile_verifier
+from service.verification.verify import compile_verifier
 
 URL = "https://keys.example/jwks"
 
@@ -299,7 +299,7 @@ def test_plaid_is_asked_for_the_key_by_its_id_with_the_credentials() -> None:
 def test_twilio_may_sign_with_or_without_the_port(spelling: str) -> None:
     here = scene("twilio")
     outgoing = here.outgoing()
-    from service.sign import sign
+    from service.signing.sign import sign
 
     signed = sign(here.preset, here.keys.sender, outgoing.body, url=spelling, now=NOW)
     headers = [(name.lower(), value) for name, value in signed.headers]

@@ -10,7 +10,7 @@ from deliveries import NOW, Scene, scene
 from slack_sdk.signature import Clock, SignatureVerifier
 from standardwebhooks.webhooks import Webhook
 
-from service.request import Refused, Request
+from service.receiving.request import Refused, Request
 
 BODY = b'{"id": "evt_9", "text": "caf\xc3\xa9", "n": 1}'
 

@@ -6,8 +6,8 @@ from base64 import b64encode
 import pytest
 from deliveries import NOW, request_from, scene
 
-from service.request import Refused, Request
-from service.vectors import verify_vector
+from service.receiving.request import Refused, Request
+from service.verification.vectors import verify_vector
 
 QUERIED = "https://hooks.example.com/in?team=a%2Cb&to=https%3A%2F%2Fx"
 BODY = b'[{"eventId":1}]'

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.vectors import verify_vector
+from service.verification.vectors import verify_vector
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "vectors" / "signatures.json"
 SHARED_VECTORS: list[dict[str, Any]] = json.loads(SHARED.read_text()) if SHARED.exists() else []

@@ -1,0 +1,1 @@
+"""What happens to stored deliveries later: kept for a time, copied, erased, replayed, audited."""

@@ -1,0 +1,300 @@
+"""Removing a person from the store, so that neither a redelivery nor a rebuild brings them back.
+
+An event in which the person stands goes whole, with its attempts, enrichments, actions, labels and
+work; its delivery goes with its last event, else loses its body. Each erased delivery leaves a
+tombstone and dedup keys that never expire: sent again, it is acknowledged and not stored.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from service.errors import HooksiftError, StoreUnavailable
+from service.lifecycle.audit import note
+from service.lifecycle.person_scan import Hit, files_that_hold, find_person, tables_of
+from service.lifecycle.retention import delete_events
+from service.store import Store
+from service.store.intake import digest_of
+from service.store.tables import to_microseconds
+
+LEAST_LETTERS = 4
+BATCH = 200
+ROUNDS = 3  # what came in during a scan is found by the next
+CHECKPOINT_SECONDS = 30.0
+NEVER = to_microseconds(datetime(9999, 1, 1, tzinfo=UTC))
+WHOLE_DELIVERY = frozenset({"headers", "url", "address", "delivery_key"})
+UNREACHED = (
+    "backups and exports made before now: delete them, or erase again after a restore",
+    "what was written to tickets, chats and other systems, and what the sender still holds",
+    "what a model's provider keeps of the calls made to it",
+    "bodies in which the words stand in base64, or encrypted",
+)
+UNREACHED_POSTGRESQL = "PostgreSQL's own write-ahead log, its archive, and replicas"
+
+
+class ErasureError(HooksiftError):
+    """The person cannot be erased as asked."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What has to go: events, the bodies of deliveries that stay, and rows of other tables."""
+
+    events: set[int] = field(default_factory=set)
+    deliveries: set[int] = field(default_factory=set)
+    others: list[Hit] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was found."""
+        return not (self.events or self.deliveries or self.others)
+
+    def counts(self) -> dict[str, int]:
+        """How much of what."""
+        counted = {"events": len(self.events), "deliveries": len(self.deliveries)}
+        for hit in self.others:
+            counted[hit.table.name] = counted.get(hit.table.name, 0) + 1
+        return {what: count for what, count in counted.items() if count}
+
+
+def wanted_words(words: Iterable[str]) -> list[str]:
+    """The words as the scan compares them. Raises ErasureError for ones that hit everybody."""
+    wanted = [word.strip().casefold() for word in words]
+    if not wanted or any(len(word) < LEAST_LETTERS for word in wanted):
+        raise ErasureError(f"erase needs words of at least {LEAST_LETTERS} letters; got {wanted}")
+    return wanted
+
+
+def plan_erasure(connection: Connection, words: Sequence[str]) -> Plan:
+    """What an erasure of these words (from `wanted_words`) would remove."""
+    plan = Plan()
+    whole: set[int] = set()
+    bodies: set[int] = set()
+    for hit in find_person(connection, words):
+        if hit.table.name == "events":
+            plan.events.add(hit.key[0])
+        elif hit.event_id is not None:
+            plan.events.add(hit.event_id)
+        elif hit.table.name == "deliveries":
+            (whole if WHOLE_DELIVERY.intersection(hit.columns) else bodies).add(hit.key[0])
+        else:
+            plan.others.append(hit)
+    for delivery in whole | bodies:
+        events = events_of(connection, delivery)
+        if delivery in whole or not plan.events.intersection(events):
+            plan.events |= events
+    plan.deliveries = whole | bodies | deliveries_of(connection, plan.events)
+    return plan
+
+
+def events_of(connection: Connection, delivery: int) -> set[int]:
+    """The events of a delivery."""
+    rows = connection.execute(
+        text("SELECT id FROM events WHERE id BETWEEN :id AND :id + 4095 AND delivery_id = :id"),
+        {"id": delivery},
+    )
+    return set(rows.scalars())
+
+
+def deliveries_of(connection: Connection, events: Iterable[int]) -> set[int]:
+    """The deliveries of events."""
+    found: set[int] = set()
+    for batch in batches(sorted(events)):
+        rows = connection.execute(
+            text(f"SELECT delivery_id FROM events WHERE id IN ({', '.join(map(str, batch))})")
+        )
+        found.update(rows.scalars())
+    return found
+
+
+def batches(ids: Sequence[int]) -> list[Sequence[int]]:
+    """The ids in pieces small enough for one transaction."""
+    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+
+
+def erase(store: Store, words: Iterable[str], now: datetime) -> dict[str, int]:
+    """Remove the person and return how much of what went; the store may be in use meanwhile.
+
+    Raises ErasureError when the person still comes in, as fast as they are removed.
+    """
+    wanted = wanted_words(words)
+    gone: dict[str, int] = {}
+    for _ in range(ROUNDS):
+        with store.read() as connection:
+            plan = plan_erasure(connection, wanted)
+            followers = [table.name for table in tables_of(connection) if table.has_event]
+        if plan.empty:
+            _note(store, gone, now)
+            return gone
+        for what, count in plan.counts().items():
+            gone[what] = gone.get(what, 0) + count
+        for batch in batches(sorted(plan.deliveries)):
+            store.write_now(_erase_deliveries, (batch, plan.events, followers, now))
+        for batch in batches(sorted(plan.events)):
+            store.write_now(_erase_events, (batch, followers))
+        for hit in plan.others:
+            store.write_now(_erase_row, hit)
+    raise ErasureError("the person is still being written about; stop the sender and erase again")
+
+
+def _erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+    for batch, events, followers, now in payloads:
+        _shred_in_place(connection)
+        for delivery in batch:
+            _bury(connection, delivery, now)
+            mine = events_of(connection, delivery)
+            _delete_events(connection, sorted(mine & events), {delivery}, followers)
+            if not mine - events:
+                _delete_delivery(connection, delivery)
+        listed = ", ".join(map(str, batch))
+        connection.execute(
+            text(f"UPDATE deliveries SET body = :nothing WHERE id IN ({listed})"), {"nothing": b""}
+        )
+    return [None] * len(payloads)
+
+
+def _erase_events(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+    """Facts of events whose own row is gone already (retention took it, or this erasure)."""
+    for batch, followers in payloads:
+        _shred_in_place(connection)
+        _delete_events(connection, batch, {0}, followers)
+    return [None] * len(payloads)
+
+
+def _erase_row(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+    for hit in payloads:
+        _shred_in_place(connection)
+        condition = " AND ".join(f"{c} = :k{n}" for n, c in enumerate(hit.table.key))
+        values = {f"k{n}": value for n, value in enumerate(hit.key)}
+        connection.execute(text(f"DELETE FROM {hit.table.name} WHERE {condition}"), values)
+    return [None] * len(payloads)
+
+
+def _shred_in_place(connection: Connection) -> None:
+    """Let SQLite overwrite what it deletes from now on, on this connection."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA secure_delete = ON")
+
+
+def _delete_events(
+    connection: Connection,
+    events: Sequence[int],
+    deliveries: set[int],
+    followers: Sequence[str],
+) -> None:
+    if not events:
+        return
+    listed = ", ".join(map(str, events))
+    connection.execute(
+        text(
+            "DELETE FROM reuse WHERE enrichment_id IN"
+            f" (SELECT id FROM enrichments WHERE event_id IN ({listed}))"
+        )
+    )
+    delete_events(connection, events, deliveries, followers)
+
+
+def _delete_delivery(connection: Connection, delivery: int) -> None:
+    for table, column in (("deliveries", "id"), ("redeliveries", "delivery_id")):
+        connection.execute(text(f"DELETE FROM {table} WHERE {column} = :id"), {"id": delivery})
+
+
+def _bury(connection: Connection, delivery: int, now: datetime) -> None:
+    """Leave a tombstone, and dedup keys that hold for ever: those there are, and those gone."""
+    connection.execute(
+        text(
+            "INSERT INTO tombstones (delivery_id, erased_at) VALUES (:id, :at)"
+            " ON CONFLICT (delivery_id) DO NOTHING"
+        ),
+        {"id": delivery, "at": to_microseconds(now)},
+    )
+    connection.execute(
+        text("UPDATE dedup_keys SET expires_at = :never WHERE delivery_id = :id"),
+        {"never": NEVER, "id": delivery},
+    )
+    row = connection.execute(
+        text("SELECT source, delivery_key, method, url, body FROM deliveries WHERE id = :id"),
+        {"id": delivery},
+    ).first()
+    if row is not None:
+        source, key, method, url, body = row
+        digest = (
+            digest_of("delivery", source, key)
+            if key
+            else digest_of("body", source, method, url, bytes(body))
+        )
+        connection.execute(
+            text(
+                "INSERT INTO dedup_keys (digest, delivery_id, expires_at)"
+                " VALUES (:digest, :id, :never)"
+                " ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at"
+            ),
+            {"digest": digest, "id": delivery, "never": NEVER},
+        )
+
+
+def _note(store: Store, gone: dict[str, int], now: datetime) -> None:
+    entry_id = store.new_ids()
+
+    def noted(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        note(connection, entry_id, now, "erase", gone, sum(gone.values()))
+        return [None] * len(payloads)
+
+    store.write_now(noted, None)
+
+
+def shred(store: Store, words: Iterable[str], *, rewrite: bool = False) -> list[str]:
+    """Overwrite what deleted rows left in files; names of files where a word still stands.
+
+    SQLite: the write-ahead log is emptied; the file is rewritten where its free space still holds
+    a word, or when asked, and nobody can write meanwhile. PostgreSQL: vacuumed; rewritten (and
+    locked meanwhile) only when asked.
+    """
+    wanted = wanted_words(words)
+    if store.dialect == "postgresql":
+        _vacuum_postgresql(store, full=rewrite)
+        return []
+    path = Path(str(store.engine.url.database))
+    files = [path, path.with_name(path.name + "-wal")]
+    _empty_log(store)
+    if rewrite or files_that_hold(files, wanted):
+        _run_outside(store, "VACUUM")
+        _empty_log(store)
+    return files_that_hold(files, wanted)
+
+
+def _empty_log(store: Store) -> None:
+    """Write the log back into the file and cut it to nothing, once no reader needs it."""
+    deadline = time.monotonic() + CHECKPOINT_SECONDS
+    while _run_outside(store, "PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+        if time.monotonic() > deadline:
+            raise StoreUnavailable(
+                f"the write-ahead log was in use for {CHECKPOINT_SECONDS:g} s and still holds what"
+                " was deleted; stop long readers (a backup, a notebook) and erase again"
+            )
+
+
+def _run_outside(store: Store, statement: str) -> list[Any]:
+    """Run a statement that no transaction may hold."""
+    connection = store.engine.raw_connection()
+    try:
+        rows: list[Any] = connection.cursor().execute(statement).fetchall()
+        return rows
+    finally:
+        connection.close()
+
+
+def _vacuum_postgresql(store: Store, *, full: bool) -> None:
+    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for table in tables_of(connection):
+            connection.execute(text(f"VACUUM {'(FULL)' if full else ''} {table.name}"))
+
+
+def unreached(dialect: str) -> list[str]:
+    """What an erasure cannot reach, for the person who must."""
+    return [*UNREACHED, *([UNREACHED_POSTGRESQL] if dialect == "postgresql" else [])]

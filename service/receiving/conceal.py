@@ -1,0 +1,94 @@
+"""Keep credentials out of the store: replace the fields a preset names by keyed digests."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from service.preset import Preset
+from service.receiving.request import Request
+
+ALWAYS = frozenset({"cookie", "proxy-authorization"})
+DIGEST_PREFIX = "digest:"
+
+
+class Kept(NamedTuple):
+    """A request fit to be stored. `changed` says that it cannot be verified again."""
+
+    headers: Sequence[tuple[str, str]]
+    url: str
+    body: bytes
+    changed: bool
+
+
+class Concealer:
+    """What one preset's requests must not leave in the store."""
+
+    __slots__ = ("_body", "_headers", "_in_path", "_query")
+
+    def __init__(self, preset: Preset, *, has_secrets: bool) -> None:
+        self._headers = ALWAYS | {name.lower() for name in preset.credential_headers}
+        self._query = frozenset(preset.credential_query)
+        self._body = [path.split(".") for path in preset.credential_body]
+        self._in_path = preset.verify.source == "path" or (has_secrets and not preset.signed)
+
+    def conceal(self, request: Request, key: bytes) -> Kept:
+        """The request without its credentials; the same objects where it has none."""
+        headers, url, body = request.headers, request.url, request.body
+        names = self._headers
+        if any(name in names for name, _ in headers):
+            headers = [(n, digest(v, key) if n in names else v) for n, v in headers]
+        if self._in_path:
+            url = _without_last_segment(url, key)
+        if self._query:
+            url = _without_query(url, self._query, key)
+        if self._body:
+            body = _without_fields(request, self._body, key)
+        changed = headers is not request.headers or url != request.url or body is not request.body
+        return Kept(headers, url, body, changed)
+
+
+def digest(text: str, key: bytes) -> str:
+    """A keyed digest: equal credentials are recognised, none can be read back."""
+    value = text.encode("utf-8", "surrogatepass")
+    return DIGEST_PREFIX + hashlib.blake2b(value, key=key[:64], digest_size=16).hexdigest()
+
+
+def _without_last_segment(url: str, key: bytes) -> str:
+    path, mark, query = url.partition("?")
+    head, slash, secret = path.rpartition("/")
+    return f"{head}{slash}{digest(secret, key)}{mark}{query}"
+
+
+def _without_query(url: str, names: frozenset[str], key: bytes) -> str:
+    path, mark, query = url.partition("?")
+    if not mark:
+        return url
+    pairs = [
+        (name, digest(value, key) if name in names else value)
+        for name, value in parse_qsl(query, keep_blank_values=True)
+    ]
+    return f"{path}?{urlencode(pairs)}"
+
+
+def _without_fields(request: Request, paths: Sequence[Sequence[str]], key: bytes) -> bytes:
+    if request.payload is None or type(request.payload.value) not in (dict, list):
+        return request.body
+    value = msgspec.json.decode(msgspec.json.encode(request.payload.value))
+    changed = [_conceal_at(value, path, key) for path in paths]
+    return msgspec.json.encode(value) if any(changed) else request.body
+
+
+def _conceal_at(value: Any, path: Sequence[str], key: bytes) -> bool:
+    if type(value) is list:
+        return any([_conceal_at(element, path, key) for element in value])  # noqa: C419 - all of them
+    if type(value) is not dict or path[0] not in value:
+        return False
+    if len(path) > 1:
+        return _conceal_at(value[path[0]], path[1:], key)
+    if type(value[path[0]]) is not str:
+        return False
+    value[path[0]] = digest(value[path[0]], key)
+    return True

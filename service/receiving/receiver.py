@@ -1,0 +1,285 @@
+"""The receive path: one ASGI application, mounted at /v1/webhooks.
+
+The order of the checks is the product's promise to the provider and to whoever runs it; each may
+only refuse. Nothing is answered with 2xx before the commit that holds the delivery is on disk.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Any
+
+import structlog
+
+from service.errors import NotStorable, StoreUnavailable
+from service.metrics import Metrics
+from service.receiving.acks import AckTimes
+from service.receiving.addresses import counted_by, sender_of
+from service.receiving.answers import (
+    BEFORE_THE_BODY,
+    Answer,
+    Send,
+    Turned,
+    refusal_answer,
+    respond,
+    too_large,
+    unavailable,
+)
+from service.receiving.confirming import confirmation, enqueue_each
+from service.receiving.endpoint import Endpoint
+from service.receiving.handshake import Reply
+from service.receiving.incoming import (
+    BodyReader,
+    ClientGone,
+    Receive,
+    Scope,
+    headers_of,
+    is_small,
+    path_of,
+    public_url,
+    swallow,
+)
+from service.receiving.limits import HeldBytes, RateLimit
+from service.receiving.pairing_watch import PairingWatch
+from service.receiving.quarantine import QuarantineBuffer
+from service.receiving.refusals import UNKNOWN_SOURCE, RefusalCounter
+from service.receiving.request import IntakeError, KeyMissing, Refused, Request, Unfit, Unparsable
+from service.settings import ReceiveSettings
+from service.store import Store
+from service.store.intake import Arrival, Receipt, store_arrivals
+from service.verification.verify import Verified
+
+KEY_FETCH_SECONDS = 5
+MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
+
+log = structlog.get_logger("hooksift.receive")
+
+
+class Receiver:
+    """Answers webhook requests. One for each process; all it shares is the store."""
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        settings: ReceiveSettings,
+        store: Store,
+        metrics: Metrics,
+        refusals: RefusalCounter,
+        acks: AckTimes,
+        quarantine: QuarantineBuffer,
+        now: Callable[[], float] = time.time,
+        watch: PairingWatch | None = None,
+    ) -> None:
+        self._endpoints = endpoints
+        self._watch = watch
+        most = max((e.max_body_bytes for e in endpoints.values()), default=0)
+        held = HeldBytes(max(MAX_HELD_BYTES, 4 * most))
+        self._bodies = BodyReader(settings.body_timeout_seconds, held)
+        self._proxies = [ip_network(text, strict=False) for text in settings.trusted_proxies]
+        self._store = store
+        self._metrics = metrics
+        self._refusals = refusals
+        self._acks = acks
+        self._quarantine = quarantine
+        self._now = now
+        per_second = settings.unverified_per_minute / 60
+        self._strangers = RateLimit(per_second, settings.unverified_per_minute)
+        self._fast = {name: FastMetrics(metrics, name) for name in endpoints}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Never raises for what was sent; a stranger's worst is a 4xx."""
+        started = time.perf_counter()
+        source, _, rest = path_of(scope).partition("/")
+        address = sender_of(scope, self._proxies)
+        endpoint = self._endpoints.get(source)
+        try:
+            answer = await self._answer(endpoint, scope, receive, source, rest, address)
+        except Turned as turned:
+            if turned.reason in BEFORE_THE_BODY - {"body_timeout"} and is_small(scope):
+                await swallow(receive)
+            answer = self._refuse(endpoint, turned, address)
+        except (Unparsable, Unfit) as bad:
+            answer = self._refuse(endpoint, Turned(400, bad.reason, bad.message), address)
+        except StoreUnavailable as error:
+            log.warning("not_stored", source=source, reason=str(error))
+            later = unavailable("store_unavailable", "cannot store now; send it again")
+            answer = self._refuse(endpoint, later, address)
+        except ClientGone:
+            return
+        await respond(send, answer)
+        if endpoint is not None and answer.status < 300:
+            seconds = time.perf_counter() - started
+            self._fast[source].ack_seconds(seconds)
+            self._acks.add(source, seconds)
+
+    async def _answer(
+        self,
+        endpoint: Endpoint | None,
+        scope: Scope,
+        receive: Receive,
+        source: str,
+        rest: str,
+        address: str,
+    ) -> Answer:
+        if endpoint is None:
+            raise Turned(404, "unknown_source", f"no source {source[:100]!r} here")
+        if rest and not endpoint.secret_in_path:
+            raise Turned(404, "unknown_path", "nothing below this source")
+        request = Request(
+            scope["method"], public_url(scope, endpoint, rest), headers_of(scope), b""
+        )
+        self._check_sender(endpoint, request, address)
+        request.body = await self._bodies.read(
+            receive, endpoint.max_body_bytes, counted_by(address)
+        )
+        pairing = self._watch is not None and source in self._watch.open
+        reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
+        if reply is not None:
+            await self._pair(endpoint, reply, address)
+            return self._handshake(endpoint, reply)
+        if request.method not in endpoint.methods:
+            allow = ", ".join(sorted(endpoint.methods))
+            message = f"{request.method[:20]}; this source takes {allow}"
+            raise Turned(405, "method_not_allowed", message, allow=allow)
+        try:
+            verified = await self._verify(endpoint, request)
+            return await self._take(endpoint, request, verified, address)
+        except (Turned, IntakeError) as refused:
+            at = int(self._now() * 1_000_000)
+            self._quarantine.keep(endpoint, request, refused.reason, address, at)
+            raise
+
+    def _check_sender(self, endpoint: Endpoint, request: Request, address: str) -> None:
+        length = request.header("content-length")
+        if length is not None and length.isdecimal() and int(length[:20]) > endpoint.max_body_bytes:
+            raise too_large(endpoint.max_body_bytes)
+        if not endpoint.allows(address):
+            raise Turned(403, "address_not_allowed", "your address is not on this source's list")
+        now, key = time.monotonic(), counted_by(address)
+        if self._strangers.left(key, now) < 1:
+            wait = self._strangers.wait_seconds(key, now)
+            raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
+
+    async def _verify(self, endpoint: Endpoint, request: Request) -> Verified:
+        try:
+            try:
+                return endpoint.reader.verify(request, self._now())
+            except KeyMissing as missing:
+                async with asyncio.timeout(KEY_FETCH_SECONDS):
+                    await missing.load()
+                return endpoint.reader.verify(request, self._now())
+        except TimeoutError:
+            raise unavailable("key_unavailable", "the signing key cannot be fetched now") from None
+        except Refused as refused:
+            if refused.reason == "key_unavailable":
+                raise unavailable(refused.reason, refused.message) from None
+            status = endpoint.preset.ack.refused_status
+            raise Turned(status, refused.reason, refused.message) from None
+
+    async def _take(
+        self, endpoint: Endpoint, request: Request, verified: Verified, address: str
+    ) -> Answer:
+        fast = self._fast[endpoint.source]
+        fast.secret_matched(verified.secret_index)
+        payload = endpoint.parse(request)
+        reply = endpoint.reader.handshakes.signed(request, payload, verified.secret_index)
+        if reply is not None:
+            await self._confirm_later(endpoint, reply)
+            return self._handshake(endpoint, reply)
+        limit = endpoint.rate_limit
+        if limit is not None and not limit.take("", time.monotonic()):
+            wait = limit.wait_seconds("", time.monotonic())
+            status = endpoint.preset.ack.overload_status
+            raise Turned(status, "source_rate", "more deliveries than this source takes", wait)
+        if endpoint.schemas is not None:
+            endpoint.schemas.check(request, payload)
+        received_at = int(self._now() * 1_000_000)
+        arrival = endpoint.arrival(
+            request, payload, verified, self._store.new_ids, received_at, address
+        )
+        receipt = await self._commit(arrival)
+        return self._acknowledge(endpoint, arrival, receipt)
+
+    async def _commit(self, arrival: Arrival) -> Receipt:
+        try:
+            receipt: Receipt = await self._store.write(store_arrivals, arrival, arrival.size_bytes)
+        except NotStorable as error:
+            log.warning("not_storable", source=arrival.source, reason=str(error))
+            raise Turned(400, "not_storable", "the database cannot hold this delivery") from None
+        return receipt
+
+    def _acknowledge(self, endpoint: Endpoint, arrival: Arrival, receipt: Receipt) -> Answer:
+        ack = endpoint.preset.ack
+        status = "duplicate" if receipt.duplicate else "accepted"
+        self._fast[endpoint.source].received(status)
+        log.info(
+            status,
+            source=arrival.source,
+            id=receipt.delivery_id,
+            events=receipt.event_count,
+            bytes=len(arrival.body),
+        )
+        code = ack.duplicate_status if receipt.duplicate else ack.status
+        if ack.body is not None:
+            return Answer(code, ack.body.encode(), ack.content_type)
+        body = (
+            f'{{"id":"{receipt.delivery_id}","status":"{status}","events":{receipt.event_count}}}'
+        )
+        return Answer(code, body.encode())
+
+    async def _pair(self, endpoint: Endpoint, reply: Reply, address: str) -> None:
+        """Keep the secret that came in-band. One secret for each opening: others are refused."""
+        secret = reply.pairing_secret
+        if secret is None or self._watch is None:
+            return
+        if not await self._watch.take(endpoint.source, secret, address):
+            status = endpoint.preset.ack.refused_status
+            raise Turned(status, "already_paired", "another secret came first, or it is too late")
+
+    async def _confirm_later(self, endpoint: Endpoint, reply: Reply) -> None:
+        """What must be fetched becomes durable work before anybody is answered."""
+        if reply.confirm_url is not None:
+            at = datetime.fromtimestamp(self._now(), UTC)
+            work = confirmation(self._store, endpoint.source, reply.confirm_url, at)
+            await self._store.write(enqueue_each, work)
+
+    def _handshake(self, endpoint: Endpoint, reply: Reply) -> Answer:
+        self._fast[endpoint.source].received("handshake")
+        log.info("handshake", source=endpoint.source, status=reply.status)
+        headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
+        return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
+
+    def _refuse(self, endpoint: Endpoint | None, turned: Turned, address: str) -> Answer:
+        source = endpoint.source if endpoint else UNKNOWN_SOURCE
+        self._refusals.count(source, turned.reason, address, int(self._now() * 1_000_000))
+        self._metrics.refused.labels(source, turned.reason).inc()
+        if turned.status < 500 and turned.reason not in ("source_rate", "address_rate"):
+            self._strangers.take(counted_by(address), time.monotonic())
+        return refusal_answer(turned)
+
+
+class FastMetrics:
+    """One source's counters with their labels looked up once."""
+
+    def __init__(self, metrics: Metrics, source: str) -> None:
+        statuses = ("accepted", "duplicate", "handshake")
+        self._received = {s: metrics.received.labels(source, s) for s in statuses}
+        self._matches = metrics.secret_matches
+        self._matched: dict[int, Any] = {}
+        self._source = source
+        self.ack_seconds = metrics.ack_seconds.labels(source).observe
+
+    def received(self, status: str) -> None:
+        """One more verified delivery."""
+        self._received[status].inc()
+
+    def secret_matched(self, index: int) -> None:
+        """Which of several secrets still matches."""
+        child = self._matched.get(index)
+        if child is None:
+            child = self._matches.labels(self._source, str(index)) if index >= 0 else None
+            self._matched[index] = child
+        if child is not None:
+            child.inc()

@@ -1,0 +1,140 @@
+"""Running the HTTP side: sockets, TLS, uvicorn, and stopping when told."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import resource
+import signal
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from service.errors import SettingsError
+from service.receiving.connections import GuardedProtocol, sweep
+from service.settings import ReceiveSettings
+
+BACKLOG = 4096
+GC_THRESHOLDS = (20_000, 20, 20)  # a delivery leaves no cycles: looking for them rarely is enough
+KEEP_ALIVE_SECONDS = 75  # longer than the balancers in front of us, so that they close first
+log = structlog.get_logger("hooksift.serving")
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process stops all stages, not only this one."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to whoever runs the process."""
+        yield
+
+
+def listen(settings: ReceiveSettings, key: str = "receive.port") -> socket.socket:
+    """The listening socket. Raises SettingsError, about `key`, when it cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        made = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise SettingsError(
+            f"{key}: cannot listen on {settings.host}:{settings.port}: {reason};"
+            " choose another port, or stop what uses it"
+        ) from error
+    # Head and body are two writes; with Nagle's algorithm the second waits 40 ms for an ACK.
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return made
+
+
+def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
+    """uvicorn on this application; TLS and client certificates where configured.
+
+    Raises SettingsError when the certificate's files cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        loop="none",
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,  # we judge X-Forwarded-For ourselves, by trusted_proxies
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=10,
+        ssl_certfile=settings.tls_cert or None,
+        ssl_keyfile=settings.tls_key or None,
+        ssl_ca_certs=settings.client_ca or None,
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.client_ca else ssl.CERT_NONE,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        raise SettingsError(
+            f"receive.tls_cert: {settings.tls_cert}, with its key and client_ca, cannot be used:"
+            f" {error.strerror or error}; give PEM files that fit together"
+        ) from error
+    return Server(config)
+
+
+async def serve_http(
+    app: Litestar,
+    settings: ReceiveSettings,
+    stop: asyncio.Event,
+    started: Callable[[str], None] = lambda _: None,
+    key: str = "receive.port",
+) -> None:
+    """Serve until `stop` is set, then answer what is under way. `started` gets the base URL."""
+    raise_file_limit()
+    with listen(settings, key) as listening:
+        server = make_server(app, settings)
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listening]))
+            stopping = group.create_task(stop.wait())
+            sweeping = group.create_task(
+                sweep(server.server_state.connections, settings.body_timeout_seconds)
+            )
+            try:
+                while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
+                    await asyncio.sleep(0.01)
+                if server.started:
+                    settle_memory()
+                    started(base_url(listening, tls=bool(settings.tls_cert)))
+                await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                server.should_exit = True
+                stopping.cancel()
+                sweeping.cancel()
+
+
+def base_url(listening: socket.socket, *, tls: bool) -> str:
+    """Where it answers, with the port it really got."""
+    host, port = listening.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{shown}:{port}"
+
+
+def settle_memory() -> None:
+    """What start-up made stays: full collections over it were the tail of the latency."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def raise_file_limit() -> None:
+    """As many open connections as the system allows this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """SIGTERM and SIGINT ask for a graceful stop."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)

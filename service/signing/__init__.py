@@ -1,0 +1,1 @@
+"""The other direction: deliveries signed and sent as a provider does it, for trying things out."""
