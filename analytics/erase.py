@@ -10,7 +10,7 @@ import duckdb
 
 from analytics.dictionary import TABLES
 from analytics.errors import HistoryError, HistoryMissing
-from analytics.history import NAME, SCHEMA, attach
+from analytics.history import NAME, attach, catalog_of
 from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.scope import quoted
@@ -90,7 +90,7 @@ def _forget(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
 
 def _renew_extremes(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
     """The catalog keeps each text column's smallest and largest value, also of deleted rows."""
-    catalog = f"__ducklake_metadata_{NAME}.{SCHEMA if place.is_postgresql else 'main'}"
+    catalog = catalog_of(place)
     known = lake.execute(
         f"SELECT t.table_id, t.table_name, c.column_id, c.column_name"
         f" FROM {catalog}.ducklake_table t JOIN {catalog}.ducklake_column c USING (table_id)"

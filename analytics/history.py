@@ -177,6 +177,11 @@ def _options(place: Place, *, read_only: bool, inline_rows: int) -> str:
     return ", ".join(parts)
 
 
+def catalog_of(place: Place) -> str:
+    """Where SQL finds DuckLake's own tables of an attached history."""
+    return f"__ducklake_metadata_{NAME}.{SCHEMA if place.is_postgresql else 'main'}"
+
+
 def cli_line(place: Place) -> str:
     """A shell line that opens the history in the plain DuckDB command line (1.5 or newer)."""
     catalog = place.catalog if place.is_postgresql else str(Path(place.catalog).absolute())

@@ -130,7 +130,7 @@ class Lander:
         self._merged_count += 1
         with held(self._writer, WRITER_WAIT_SECONDS):
             merge_small_files(self._lake, self._merged_count)
-            drop_old(self._lake, self._settings, self._clock())
+            drop_old(self._lake, self._place, self._settings, self._clock())
 
     def close(self) -> None:
         """Let go of the history; a landing under way in another thread is interrupted."""

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import duckdb
 
 from analytics.dictionary import TABLES, create_statement
-from analytics.history import NAME
+from analytics.history import NAME, catalog_of
+from analytics.place import Place
 from analytics.settings import HistorySettings
 from analytics.views import VIEWS
 
@@ -80,14 +81,31 @@ def merge_small_files(connection: duckdb.DuckDBPyConnection, turn: int) -> None:
 
 
 def drop_old(
-    connection: duckdb.DuckDBPyConnection, settings: HistorySettings, now: datetime
+    connection: duckdb.DuckDBPyConnection, place: Place, settings: HistorySettings, now: datetime
 ) -> None:
-    """Expire snapshots past their time, then delete files that nothing has read for a while."""
-    expire = now - timedelta(hours=settings.snapshot_hours)
-    connection.execute(f"CALL ducklake_expire_snapshots('{NAME}', older_than => {_moment(expire)})")
-    clean = now - timedelta(hours=settings.file_hours)
-    connection.execute(f"CALL ducklake_cleanup_old_files('{NAME}', older_than => {_moment(clean)})")
+    """Expire snapshots past their time, then delete files that nothing has read for a while.
 
-
-def _moment(moment: datetime) -> str:
-    return f"TIMESTAMPTZ '{moment.isoformat()}'"
+    An SQLite catalog keeps times as text, and DuckLake compares them as text with one that has a T
+    between date and time, so that its `older_than` takes the whole day. Hence snapshots are named
+    one by one, and the times of files get their T first.
+    """
+    catalog = catalog_of(place)
+    found = connection.execute(
+        f"SELECT snapshot_id FROM {catalog}.ducklake_snapshot WHERE snapshot_id <"
+        f" (SELECT max(snapshot_id) FROM {catalog}.ducklake_snapshot)"
+        " AND CAST(snapshot_time AS TIMESTAMPTZ) < ? ORDER BY 1",
+        [now - timedelta(hours=settings.snapshot_hours)],
+    ).fetchall()
+    if found:
+        expired = [snapshot_id for (snapshot_id,) in found]
+        connection.execute(f"CALL ducklake_expire_snapshots('{NAME}', versions => {expired})")
+    if not place.is_postgresql:
+        connection.execute(
+            f"UPDATE {catalog}.ducklake_files_scheduled_for_deletion"
+            " SET schedule_start = replace(schedule_start, ' ', 'T')"
+            " WHERE contains(schedule_start, ' ')"
+        )
+    clean = (now - timedelta(hours=settings.file_hours)).isoformat()
+    connection.execute(
+        f"CALL ducklake_cleanup_old_files('{NAME}', older_than => TIMESTAMPTZ '{clean}')"
+    )

@@ -1,0 +1,129 @@
+"""A history's files stay few, old snapshots and replaced files go when their hours are over."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from analytics.history import NAME, History, connect
+from analytics.landing import Lander
+from analytics.place import Place
+from analytics.settings import HistorySettings
+from service.store import Store
+from tests.analytics.store_facts import put_events
+
+LANDINGS = 4
+SETTINGS = HistorySettings(inline_rows=0, snapshot_hours=24, file_hours=6)
+
+
+class Later:
+    """A clock that stands some hours after the real one, by which the history dates its files."""
+
+    hours = 0.0
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + timedelta(hours=self.hours)
+
+
+@pytest.fixture
+def later() -> Later:
+    return Later()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a new history is to be, with either catalog."""
+    files = str(tmp_path / "files")
+    if request.param == "postgresql":
+        return Place(request.getfixturevalue("empty_database"), files)
+    return Place(str(tmp_path / "catalog.sqlite"), files)
+
+
+@pytest.fixture
+def lander(store: Store, place: Place, later: Later) -> Iterator[Lander]:
+    """A lander that has written each of four landings into a file of its own."""
+    with Lander(store, place, SETTINGS, later) as opened:
+        for _ in range(LANDINGS):
+            put_events(store, 5)
+            opened.land()
+        yield opened
+
+
+def data_files(history: History) -> set[str]:
+    """Files of events that the newest snapshot reads."""
+    found = history.sql(f"SELECT data_file FROM ducklake_list_files('{NAME}', 'events')")
+    return set(found["data_file"])
+
+
+def files_on_disk(place: Place) -> set[str]:
+    return {str(file) for file in Path(place.files).rglob("*.parquet") if "/events/" in str(file)}
+
+
+def versions(history: History) -> list[int]:
+    return history.sql(f"FROM {NAME}.snapshots() ORDER BY 1")["snapshot_id"].to_list()
+
+
+def events_at(history: History, version: int) -> int:
+    found = history.sql(f"SELECT count(*) AS n FROM events AT (VERSION => {version})")
+    return int(found.item())
+
+
+def test_each_landing_is_a_file_of_its_own_until_files_are_merged(
+    lander: Lander, history: History
+) -> None:
+    assert len(data_files(history)) == LANDINGS
+
+
+def test_merging_leaves_one_file(lander: Lander, history: History) -> None:
+    lander.maintain()
+    assert len(data_files(history)) == 1
+
+
+def test_merging_changes_nothing_that_is_read(lander: Lander, history: History) -> None:
+    before = history.sql("FROM events ORDER BY id")
+    lander.maintain()
+    assert history.sql("FROM events ORDER BY id").equals(before)
+
+
+def test_rows_that_wait_in_the_catalog_are_moved_into_a_file(store: Store, place: Place) -> None:
+    with Lander(store, place, HistorySettings(inline_rows=200)) as lander, connect(place) as found:
+        put_events(store, 5)
+        lander.land()
+        waiting = len(data_files(found))
+        lander.maintain()
+        assert (waiting, len(data_files(found))) == (0, 1)
+
+
+def test_a_snapshot_within_its_hours_is_read_as_it_was(
+    lander: Lander, history: History, later: Later
+) -> None:
+    kept = versions(history)[-LANDINGS:]
+    later.hours = 23.9
+    lander.maintain()
+    assert [events_at(history, version) for version in kept] == [5, 10, 15, 20]
+
+
+def test_a_snapshot_past_its_hours_is_gone(lander: Lander, history: History, later: Later) -> None:
+    later.hours = 24.1
+    lander.maintain()
+    assert len(versions(history)) == 1
+
+
+def test_what_is_current_is_read_when_every_older_snapshot_is_gone(
+    lander: Lander, history: History, later: Later
+) -> None:
+    later.hours = 24.1
+    lander.maintain()
+    assert history.sql("SELECT count(*) AS n FROM events").item() == 5 * LANDINGS
+
+
+@pytest.mark.parametrize(("hours", "stay"), [(5.9, True), (6.1, False)])
+def test_a_replaced_file_stays_for_its_hours_only(
+    hours: float, stay: bool, lander: Lander, history: History, place: Place, later: Later
+) -> None:
+    replaced = data_files(history)
+    lander.maintain()
+    later.hours = hours
+    lander.maintain()
+    assert (replaced <= files_on_disk(place)) is stay
