@@ -8,6 +8,7 @@ Extraction never fails: what a path does not find is None or empty. NUL characte
 PostgreSQL cannot store, become U+FFFD.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -156,14 +157,18 @@ def _short(text: str | None) -> str | None:
 
 MICROSECOND_DIGITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1.0))
 YEAR_2200 = 7_258_118_400.0
+SPACED_OFFSET = re.compile(r" ([+-]\d{2}:?\d{2})$")
 
 
 def moment_of(text: str | None) -> datetime | None:
-    """The UTC time of an ISO 8601 text, or of seconds, ms, us or ns since 1970 by their size."""
+    """The UTC time of an ISO 8601 text, or of seconds, ms, us or ns since 1970 by their size.
+
+    A space before the offset and the name UTC, as Ruby writes them, are read too.
+    """
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text) if not _is_number(text) else _from_number(text)
+        moment = _from_number(text) if _is_number(text) else _from_text(text)
         if moment is None:
             return None
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -173,6 +178,10 @@ def moment_of(text: str | None) -> datetime | None:
 
 def _is_number(text: str) -> bool:
     return len(text) <= 25 and text.isascii() and text.replace(".", "", 1).isdigit()
+
+
+def _from_text(text: str) -> datetime:
+    return datetime.fromisoformat(SPACED_OFFSET.sub(r"\1", text.removesuffix(" UTC")))
 
 
 def _from_number(text: str) -> datetime | None:
