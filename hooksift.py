@@ -8,8 +8,9 @@ import asyncio
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 from pydantic import Field, ValidationError
@@ -34,8 +35,11 @@ from service.settings import (
 )
 
 if TYPE_CHECKING:
+    from enrich.actions.worker import ActionWorker
+    from enrich.composition import Stage
     from service.checking import Problem
     from service.metrics import Metrics
+    from service.receiving.confirming import ConfirmWorker
     from service.store import Store
 
 CONFIG = Path("hooksift.toml")
@@ -165,56 +169,58 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
     """The workers, with the receiver before them and the lander after them where asked.
 
     What receives nothing serves its health and metrics on [metrics] port, where one is set.
-    Stops in the order in which events flow, so that what was received is still enriched, and what
-    was enriched is still landed, within each stage's deadline.
+    Holds its address and makes its workers before the first task starts: a start that fails ends
+    at once. Stops in the order in which events flow, so that what was received is still enriched,
+    and what was enriched is still landed, within each stage's deadline.
     """
     from service.lifecycle.retention import run_retention
     from service.logs import set_up
     from service.metrics import Metrics
     from service.receiving.assembly import build_app, open_configured_store
-    from service.receiving.operations import serve_operations
-    from service.receiving.serving import serve_http, stop_on_signals
+    from service.receiving.operations import operations_listener
+    from service.receiving.serving import listener, stop_on_signals
 
     set_up(settings.log_level)
     stops = [asyncio.Event() for _ in range(3)]
     receiving, working, landing = stops
     stop_on_signals(receiving)
-    store = open_configured_store(settings)
     metrics = Metrics()
-    try:
+    with ExitStack() as opened:
+        store = opened.enter_context(closing(open_configured_store(settings)))
+        address = opened.enter_context(
+            listener(build_app(settings, store, metrics), settings.receive)
+            if receive
+            else operations_listener(settings.metrics, settings.admin_token, store, metrics)
+        )
+        made = make_workers(settings, store, metrics)
         async with asyncio.TaskGroup() as stages:
             if land and settings.history.enabled:
                 stages.create_task(run_lander(settings, store, metrics, landing))
-            workers = stages.create_task(run_workers(settings, store, metrics, working))
+            workers = stages.create_task(run_workers(made, working))
             stages.create_task(
                 run_retention(store, settings.retention, settings.sources, receiving)
             )
-            if receive:
-                application = build_app(settings, store, metrics)
-                await serve_http(application, settings.receive, receiving, announce)
-            else:
-                stages.create_task(
-                    serve_operations(
-                        settings.metrics,
-                        settings.admin_token,
-                        store,
-                        metrics,
-                        landing,
-                        announce_metrics,
-                    )
-                )
+            if address and receive:
+                await address.serve(receiving, announce)
+            elif address:
+                stages.create_task(address.serve(landing, announce_metrics))
+            if not receive:
                 await receiving.wait()
             working.set()
             await workers
             landing.set()
-    finally:
-        store.close()
 
 
-async def run_workers(
-    settings: Settings, store: "Store", metrics: "Metrics", stop: asyncio.Event
-) -> None:
-    """Enrich and act until `stop`."""
+class Workers(NamedTuple):
+    """What enriches, what acts, and what answers a provider's request to confirm."""
+
+    stage: "Stage"
+    acting: "ActionWorker"
+    confirming: "ConfirmWorker"
+
+
+def make_workers(settings: Settings, store: "Store", metrics: "Metrics") -> Workers:
+    """The workers of these settings. Raises SettingsError; nothing runs yet."""
     from enrich.actions.loop_guard import LoopGuard
     from enrich.actions.rule_book import RuleBook
     from enrich.actions.targets import open_targets
@@ -241,14 +247,19 @@ async def run_workers(
         settings.act,
         on_ended=lambda adapter, outcome: metrics.actions.labels(adapter, outcome).inc(),
     )
+    return Workers(stage, acting, ConfirmWorker(store))
+
+
+async def run_workers(workers: Workers, stop: asyncio.Event) -> None:
+    """Enrich and act until `stop`, then close what they opened."""
     try:
         async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(stage.worker.run(stop))
-            lanes.create_task(acting.run(stop))
-            lanes.create_task(ConfirmWorker(store).run(stop))
+            lanes.create_task(workers.stage.worker.run(stop))
+            lanes.create_task(workers.acting.run(stop))
+            lanes.create_task(workers.confirming.run(stop))
     finally:
-        await stage.close()
-        await acting.close()
+        await workers.stage.close()
+        await workers.acting.close()
 
 
 async def run_lander(

@@ -126,7 +126,7 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
     from analytics.place import place_of
     from service.logs import set_up
     from service.metrics import Metrics
-    from service.receiving.operations import serve_operations
+    from service.receiving.operations import operations_listener
     from service.receiving.serving import stop_on_signals
     from service.store import open_store
 
@@ -143,23 +143,17 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
             return
 
         async def run() -> None:
-            stop, landed, metrics = asyncio.Event(), asyncio.Event(), Metrics()
+            stop, landed = asyncio.Event(), asyncio.Event()
             stop_on_signals(stop)
             async with asyncio.TaskGroup() as group:
-                group.create_task(
-                    serve_operations(
-                        settings.metrics,
-                        settings.admin_token,
-                        store,
-                        metrics,
-                        landed,
-                        announce_metrics,
-                    )
-                )
+                if address:
+                    group.create_task(address.serve(landed, announce_metrics))
                 await run_landing(store, place, settings.history, stop, counted_in(metrics))
                 landed.set()
 
-        asyncio.run(run())
+        metrics = Metrics()
+        with operations_listener(settings.metrics, settings.admin_token, store, metrics) as address:
+            asyncio.run(run())
     finally:
         store.close()
 

@@ -1,14 +1,13 @@
 """Health and metrics of a process that receives nothing: `hooksift work` and `hooksift land`."""
 
-import asyncio
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from litestar import Litestar
 from litestar.datastructures import State
 
 from service.metrics import Metrics, QueueCollector
 from service.receiving.app import healthz, prometheus, readyz
-from service.receiving.serving import serve_http
+from service.receiving.serving import Listener, listener
 from service.secrets import resolve
 from service.settings import MetricsSettings, ReceiveSettings
 from service.store import Store
@@ -25,22 +24,17 @@ def create_operations_app(store: Store, metrics: Metrics, admin_token: str = "")
     )
 
 
-async def serve_operations(
-    place: MetricsSettings,
-    admin_token: str,
-    store: Store,
-    metrics: Metrics,
-    stop: asyncio.Event,
-    started: Callable[[str], None] = lambda _: None,
-) -> None:
-    """Answer until `stop`; nothing where no port is set. `started` gets the base URL.
+def operations_listener(
+    place: MetricsSettings, admin_token: str, store: Store, metrics: Metrics
+) -> AbstractContextManager[Listener | None]:
+    """Hold the address of [metrics]; None where no port is set.
 
     `admin_token` is a reference as the configuration holds it. Raises SettingsError when the
     address cannot be had.
     """
     if place.port is None:
-        return
+        return nullcontext()
     token = resolve(admin_token) if admin_token else ""
     app = create_operations_app(store, metrics, token)
     listening = ReceiveSettings(host=place.host, port=place.port)
-    await serve_http(app, listening, stop, started, key="metrics.port")
+    return listener(app, listening, key="metrics.port")

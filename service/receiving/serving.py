@@ -82,34 +82,57 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
     return Server(config)
 
 
-async def serve_http(
-    app: Litestar,
-    settings: ReceiveSettings,
-    stop: asyncio.Event,
-    started: Callable[[str], None] = lambda _: None,
-    key: str = "receive.port",
-) -> None:
-    """Serve until `stop` is set, then answer what is under way. `started` gets the base URL."""
-    raise_file_limit()
-    with listen(settings, key) as listening:
-        server = make_server(app, settings)
+class Listener:
+    """An address that is ours, and the server that will answer there."""
+
+    def __init__(self, app: Litestar, settings: ReceiveSettings, listening: socket.socket) -> None:
+        self._settings, self._listening = settings, listening
+        self._server = make_server(app, settings)
+
+    async def serve(
+        self, stop: asyncio.Event, started: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Serve until `stop` is set, then answer what is under way. `started` gets the base URL."""
+        raise_file_limit()
+        server, seconds = self._server, self._settings.body_timeout_seconds
         async with asyncio.TaskGroup() as group:
-            serving = group.create_task(server.serve(sockets=[listening]))
+            serving = group.create_task(server.serve(sockets=[self._listening]))
             stopping = group.create_task(stop.wait())
-            sweeping = group.create_task(
-                sweep(server.server_state.connections, settings.body_timeout_seconds)
-            )
+            sweeping = group.create_task(sweep(server.server_state.connections, seconds))
             try:
                 while not server.started and not serving.done():  # noqa: ASYNC110 - it has no event
                     await asyncio.sleep(0.01)
                 if server.started:
                     settle_memory()
-                    started(base_url(listening, tls=bool(settings.tls_cert)))
+                    started(base_url(self._listening, tls=bool(self._settings.tls_cert)))
                 await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 server.should_exit = True
                 stopping.cancel()
                 sweeping.cancel()
+
+
+@contextlib.contextmanager
+def listener(
+    app: Litestar, settings: ReceiveSettings, key: str = "receive.port"
+) -> Iterator[Listener]:
+    """Hold the address, so that whoever cannot have it is told before anything else starts.
+
+    Raises SettingsError, about `key`, where it is taken, or TLS cannot be had.
+    """
+    with listen(settings, key) as listening:
+        yield Listener(app, settings, listening)
+
+
+async def serve_http(
+    app: Litestar,
+    settings: ReceiveSettings,
+    stop: asyncio.Event,
+    started: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Listen and serve until `stop` is set. Raises SettingsError as `listener` does."""
+    with listener(app, settings) as held:
+        await held.serve(stop, started)
 
 
 def base_url(listening: socket.socket, *, tls: bool) -> str:

@@ -1,5 +1,6 @@
 """Each process serves its own /metrics: those that receive nothing too, where they are told to."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -83,14 +84,29 @@ def test_a_stage_alone_answers_elsewhere_to_the_admin_token_only(
 def test_a_port_in_use_is_told_in_one_line(stage: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        (tmp_path / "hooksift.toml").write_text(f'data = "{tmp_path}"\n[metrics]\nport = {port}\n')
-        ended = subprocess.run(
-            [sys.executable, "-m", "hooksift", "--config", tmp_path / "hooksift.toml", stage],
-            capture_output=True, text=True, timeout=180, check=False,
-        )  # fmt: skip
-    told = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
-    assert (ended.returncode, len(told)) == (2, 1)
-    assert told[0].startswith(f"hooksift: metrics.port: cannot listen on 127.0.0.1:{port}:")
+        told = refusal_to_start(tmp_path, stage, f"[metrics]\nport = {port}\n")
+    assert told.startswith(f"hooksift: metrics.port: cannot listen on 127.0.0.1:{port}:")
+
+
+def test_a_model_s_key_that_is_not_set_is_told_in_one_line(tmp_path: Path) -> None:
+    model = '[enrich]\nenrichers = ["m"]\n[enrich.models.m]\nmodel = "m"\n'
+    source = f'[sources.gh]\npreset = "github"\nsecret = "{SOURCE.keys.receiver}"\n'
+    told = refusal_to_start(tmp_path, "serve", f"[receive]\nport = 0\n{model}{source}")
+    assert told.startswith("hooksift: env:OPENAI_API_KEY: environment variable")
+
+
+def refusal_to_start(folder: Path, command: str, config: str) -> str:
+    """The one line on standard error of a start that ended in exit code 2."""
+    path = folder / "hooksift.toml"
+    path.write_text(f'data = "{folder}"\n{config}')
+    ended = subprocess.run(
+        [sys.executable, "-m", "hooksift", "--config", path, command],
+        env={name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 2, ended.stderr
+    (told,) = ended.stderr.splitlines()
+    return told
 
 
 @pytest.mark.parametrize("stage", ["work", "land"])

@@ -12,7 +12,7 @@ from typing import Any
 from faults.dying_receiver import Death
 from sqlalchemy import Connection, event
 
-from hooksift import load_settings, run_workers
+from hooksift import load_settings, make_workers, run_workers
 from service.metrics import Metrics
 from service.receiving.assembly import open_configured_store
 from service.store.queue import ACT
@@ -34,7 +34,7 @@ async def main() -> None:
         event.listen(store.engine, "commit", die_with_an_enrichment)
     else:
         store.subscribe(ACT, death)
-    await run_workers(settings, store, Metrics(), asyncio.Event())
+    await run_workers(make_workers(settings, store, Metrics()), asyncio.Event())
 
 
 if __name__ == "__main__":

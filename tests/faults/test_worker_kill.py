@@ -18,7 +18,7 @@ from faults.counting import Count
 from faults.senders import many, send_once
 from servers.receiver import Source, receiving
 
-from hooksift import load_settings, run_workers
+from hooksift import load_settings, make_workers, run_workers
 from service.metrics import Metrics
 from service.store import Store
 from tests.servers.asgi import LocalHost
@@ -84,7 +84,8 @@ class Scene:
     async def _work(self) -> None:
         stop = asyncio.Event()
         settings = load_settings(self.config)
-        working = asyncio.create_task(run_workers(settings, self.store, Metrics(), stop))
+        workers = make_workers(settings, self.store, Metrics())
+        working = asyncio.create_task(run_workers(workers, stop))
         while not working.done() and self.ask(LEFT) != [(0,)]:  # noqa: ASYNC110 - polls the store
             await asyncio.sleep(0.02)
         stop.set()
