@@ -38,6 +38,7 @@ class Chosen(NamedTuple):
     source: str
     category: str
     severity: str
+    tags: frozenset[str]
     candidate_id: int | None
 
 
@@ -58,9 +59,21 @@ class Change(NamedTuple):
     event_id: int
     category: str
     severity: str
+    tags: frozenset[str]
     new_category: str
     new_severity: str
+    new_tags: frozenset[str]
     label: str | None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Which of category, severity and tags differ."""
+        pairs = {
+            "category": (self.category, self.new_category),
+            "severity": (self.severity, self.new_severity),
+            "tags": (self.tags, self.new_tags),
+        }
+        return tuple(name for name, (old, new) in pairs.items() if old != new)
 
 
 def choose(
@@ -74,7 +87,7 @@ def choose(
     """Events received since then that have an enrichment in force, oldest first."""
     rows = connection.execute(
         text(
-            "SELECT e.id, e.source, n.category, n.severity,"
+            "SELECT e.id, e.source, n.category, n.severity, n.tags,"
             " (SELECT max(c.id) FROM enrichments c WHERE c.event_id = e.id"
             "   AND c.candidate = :yes AND c.model = :model"
             f"  AND c.prompt_version IN ({_listed('v', prompt_versions)}))"
@@ -94,7 +107,10 @@ def choose(
             **{f"s{i}": source for i, source in enumerate(sources)},
         },
     )
-    return [Chosen(*row) for row in rows]
+    return [
+        Chosen(event_id, of, category, severity, frozenset(tags_of(tags)), candidate_id)
+        for event_id, of, category, severity, tags, candidate_id in rows
+    ]
 
 
 def _listed(prefix: str, values: Sequence[str]) -> str:
@@ -140,14 +156,17 @@ class Rerun:
         self._concurrency = concurrency
 
     async def run(self, chosen: Sequence[Chosen], progress: Callable[[int], None]) -> Counter[str]:
-        """Ask about those without a candidate. How each ended; `progress` hears of batches."""
+        """Ask about those without a candidate. `progress` hears of batches.
+
+        Counts how each ended: "enriched", or the kind of its last error.
+        """
         ends: Counter[str] = Counter()
         wanted = [c for c in chosen if c.candidate_id is None]
         for start in range(0, len(wanted), BATCH):
             batch = wanted[start : start + BATCH]
             outcomes = await self._ask_all([c.event_id for c in batch])
             await self._store.write(record_trials, outcomes)
-            ends.update("enriched" if o.finding else "failed" for o in outcomes)
+            ends.update(_end(outcome) for outcome in outcomes)
             progress(len(batch))
         return ends
 
@@ -193,6 +212,10 @@ class Rerun:
         return outcome
 
 
+def _end(outcome: Outcome) -> str:
+    return "enriched" if outcome.finding else outcome.attempts[-1].error_kind or "failed"
+
+
 def no_claim(event_id: int, source: str, at: datetime) -> Claim:
     """Stands for the claim of work that was never in the queue."""
     return Claim(event_id, ENRICH, "", source, TRIAL_NUMBER, at, 0, at)
@@ -221,7 +244,7 @@ def changes(connection: Connection, chosen: Sequence[Chosen]) -> list[Change]:
         if item.candidate_id is None:
             continue
         new = connection.execute(
-            text("SELECT category, severity FROM enrichments WHERE id = :id"),
+            text("SELECT category, severity, tags FROM enrichments WHERE id = :id"),
             {"id": item.candidate_id},
         ).one()
         label = connection.execute(
@@ -231,7 +254,8 @@ def changes(connection: Connection, chosen: Sequence[Chosen]) -> list[Change]:
             ),
             {"id": item.event_id},
         ).scalar()
-        found.append(Change(item.event_id, item.category, item.severity, new[0], new[1], label))
+        before = (item.event_id, item.category, item.severity, item.tags)
+        found.append(Change(*before, new[0], new[1], frozenset(tags_of(new[2])), label))
     return found
 
 

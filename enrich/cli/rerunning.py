@@ -3,13 +3,17 @@
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from service.errors import SettingsError
+
+if TYPE_CHECKING:
+    from enrich.again import Change
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SHOWN = 20
@@ -113,7 +117,7 @@ async def again(
         rerun = Rerun(store, chain, taxonomy_of, lambda: datetime.now(UTC))
         with progress_bar(console, bill.event_count) as advance:
             ends = await rerun.run(chosen, advance)
-        console.print(", ".join(f"{count} {word}" for word, count in ends.items()) or "none asked")
+        console.print(ends_line(ends))
         chosen = read_chosen()
         with store.read() as connection:
             show(console, changes(connection, chosen))
@@ -125,6 +129,24 @@ async def again(
     finally:
         await close()
         store.close()
+
+
+def ends_line(ends: Counter[str]) -> str:
+    """How many answers came, and how many did not for which reason."""
+    reasons = Counter({kind: count for kind, count in ends.items() if kind != "enriched"})
+    told = [f"{ends['enriched']} enriched"] if ends["enriched"] else []
+    if reasons:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in reasons.most_common())
+        told.append(f"{reasons.total()} failed ({kinds})")
+    return ", ".join(told) or "none asked"
+
+
+def changes_line(found: "Sequence[Change]") -> str:
+    """How many would change, and in what."""
+    changed = [change.fields for change in found if change.fields]
+    counts = Counter(field for fields in changed for field in fields)
+    told = ", ".join(f"{name} of {count}" for name, count in counts.most_common())
+    return f"{len(changed)} of {len(found)} would change" + (f": {told}" if told else "")
 
 
 def progress_bar(console: Any, total: int) -> Any:
@@ -142,7 +164,7 @@ def progress_bar(console: Any, total: int) -> Any:
     return bar()
 
 
-def show(console: Any, found: Any) -> None:
+def show(console: Any, found: "Sequence[Change]") -> None:
     """The disagreement matrix, the label diff, and both sides' accuracy where people spoke."""
     from rich.table import Table
 
@@ -151,13 +173,17 @@ def show(console: Any, found: Any) -> None:
 
     names = sorted({c.category for c in found} | {c.new_category for c in found})
     console.print(matrix(disagreement(found), names, "rows: in force, columns: new"))
-    changed = [c for c in found if (c.category, c.severity) != (c.new_category, c.new_severity)]
-    table = Table(title=f"{len(changed)} of {len(found)} would change")
-    for heading in ("event", "category", "new", "severity", "new", "people say"):
+    table = Table(title=changes_line(found))
+    for heading in ("event", "category", "severity", "tags", "people say"):
         table.add_column(heading)
-    for c in changed[:SHOWN]:
+    for c in [change for change in found if change.fields][:SHOWN]:
+        tags = (", ".join(sorted(c.tags)), ", ".join(sorted(c.new_tags)))
         table.add_row(
-            str(c.event_id), c.category, c.new_category, c.severity, c.new_severity, c.label or ""
+            str(c.event_id),
+            arrow(c.category, c.new_category),
+            arrow(c.severity, c.new_severity),
+            arrow(*tags),
+            c.label or "",
         )
     console.print(table)
     labelled = [c for c in found if c.label]
@@ -165,3 +191,8 @@ def show(console: Any, found: Any) -> None:
         before = sum(c.category == c.label for c in labelled) / len(labelled)
         after = sum(c.new_category == c.label for c in labelled) / len(labelled)
         console.print(f"against {len(labelled)} labels: {before:.3f} in force, {after:.3f} new")
+
+
+def arrow(before: str, after: str) -> str:
+    """What it is and what it would become, or what stays."""
+    return before if before == after else f"{before or '-'} -> {after or '-'}"

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from work import (
@@ -30,7 +31,8 @@ from enrich.again import (
     price,
 )
 from enrich.chain import Chain, Link, OpenGate
-from enrich.cli.rerunning import since_of
+from enrich.cli.rerunning import changes_line, ends_line, since_of
+from enrich.errors import TransientError, UnprocessableError
 from enrich.retry import RetryPolicy
 from enrich.settings import ModelSettings
 from enrich.taxonomy import Taxonomy
@@ -95,6 +97,43 @@ def test_changes_are_told(enriched: Store) -> None:
             ("billing", "billing"): 2,
             ("billing", "bug"): 1,
         }
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields"),
+    [
+        ({"category": "bug"}, ["category"]),
+        ({"severity": "low"}, ["severity"]),
+        ({"tags": ("login",)}, ["tags"]),
+    ],
+)
+def test_a_change_says_what_differs(
+    enriched: Store, answer: dict[str, Any], fields: list[str]
+) -> None:
+    """Compared with the same answer in force."""
+    apply_candidates(enriched, rerun(enriched, Scripted()), NOW)
+    model = Scripted(deque([verdict(**answer)] * 3), model="other")
+    with enriched.read() as connection:
+        found = changes(connection, rerun(enriched, model))
+    assert [list(change.fields) for change in found] == [fields] * 3
+
+
+def test_what_would_change_is_counted_by_field(enriched: Store) -> None:
+    apply_candidates(enriched, rerun(enriched, Scripted()), NOW)
+    said = deque([verdict(category="bug", severity="low"), verdict(severity="low"), verdict()])
+    with enriched.read() as connection:
+        found = changes(connection, rerun(enriched, Scripted(said, model="other")))
+    assert changes_line(found) == "2 of 3 would change: severity of 2, category of 1"
+
+
+def test_failures_are_counted_by_kind(enriched: Store) -> None:
+    model = Scripted(
+        deque([verdict(), TransientError("timeout", "x"), UnprocessableError("refused", "x")])
+    )
+    chain = Chain((Link(model, OpenGate()),), RetryPolicy(call_tries=1), no_sleep, random.random)
+    run = Rerun(enriched, chain, taxonomy_of, lambda: NOW, concurrency=1)
+    ends = asyncio.run(run.run(chosen(enriched, model), lambda _count: None))
+    assert ends_line(ends) == "1 enriched, 2 failed (1 timeout, 1 refused)"
 
 
 def test_applying_brings_candidates_into_force(enriched: Store) -> None:
