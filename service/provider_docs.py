@@ -32,6 +32,9 @@ secret = "env:SOME_NAME"
 "Proves" is what a valid delivery shows to be genuine: the sender, the body, the time, the
 delivery's id. Where the body is not proven, whoever can read one delivery can forge others: prefer
 https only, and an address list (`allow_addresses`) or client certificates (`client_ca`).
+
+"Compared with" names the provider's own page or code that a preset was compared with, and when.
+Where the line is missing, the form is as generally known: look at one real delivery first.
 """
 
 
@@ -65,7 +68,10 @@ def _provider(name: str, preset: Preset) -> Iterator[str]:
     yield f"- preset: `{name}`"
     yield f"- signature: {_code(method_of(preset))}"
     yield f"- proves: {bound(preset)}"
-    yield f"- provider's page: <{preset.docs}>\n"
+    yield f"- provider's page: <{preset.docs}>"
+    if preset.checked:
+        yield f"- compared with: {preset.checked}"
+    yield ""
     yield "```text"
     yield from preset.setup
     yield "```\n"
