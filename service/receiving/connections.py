@@ -1,8 +1,9 @@
-"""What uvicorn leaves open about connections: heads that never end, and half-closed clients."""
+"""What uvicorn leaves open: heads that never end, half-closed clients, wishes to upgrade."""
 
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_IDLE_BYTES = 64 * 1024
@@ -10,7 +11,8 @@ MAX_IDLE_BYTES = 64 * 1024
 
 class GuardedProtocol(HttpToolsProtocol):
     """Bounds what a client may send that neither ends a head nor lengthens a body: heads, trailers
-    and chunk extensions, in size and in time. Answers a client that has closed its side.
+    and chunk extensions, in size and in time. Answers a client that has closed its side. Declines
+    every upgrade (Java's client asks for HTTP/2 by default) and reads the request as it is.
 
     Nothing is timed per request: `sweep` looks at all connections now and then.
     """
@@ -31,7 +33,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _feed(self, data: bytes) -> None:
         before = self.cycle
         body_bytes = len(before.body) if before is not None else 0
-        super().data_received(data)
+        self._parse(data)
         cycle = self.cycle
         if cycle is not before or (cycle is not None and len(cycle.body) > body_bytes):
             self.idle_bytes, self.due_since = 0, None
@@ -41,6 +43,34 @@ class GuardedProtocol(HttpToolsProtocol):
             self.send_400_response(
                 f"The head or the trailers of a request are over {MAX_IDLE_BYTES} bytes."
             )
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._decline(data[upgrade.args[0] :])
+
+    def _should_upgrade(self) -> bool:
+        """Whether a head asks for another protocol: then uvicorn begins no request for it.
+
+        CONNECT counts as an upgrade without asking for one.
+        """
+        return any(name == b"upgrade" for name, _ in self.headers)
+
+    def _decline(self, rest: bytes) -> None:
+        """Parse the head again without its wish: the parser takes what follows one for no body."""
+        version = self.parser.get_http_version().encode()
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
+        for name, value in self.headers:
+            if name != b"upgrade":
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(b"".join([*head, b"\r\n", rest]))
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client that closed its sending side after a whole request still gets its answer."""
