@@ -1,6 +1,7 @@
 """`hooksift check`: what is wrong with a configuration, where, and how to mend it."""
 
 import os
+import re
 import stat
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from service.errors import HooksiftError, SettingsError
-from service.preset import Preset, PresetError, preset_from, preset_names
+from service.preset import Preset, PresetError, preset_from, preset_names, with_authentication
 from service.receiving.app import is_loopback
 from service.receiving.assembly import ServiceSettings, make_data_folder
 from service.receiving.endpoint import compile_endpoint, prepared
@@ -84,6 +85,7 @@ def check_sources(settings: ServiceSettings) -> Iterator[Problem]:
 def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -> Iterator[Problem]:
     """One source: its preset, its secrets, what they protect."""
     where = f"sources.{name}"
+    yield from check_name(where, name)
     try:
         preset = usable_preset(settings, source.preset)
         preset = prepared(preset, source) if preset else None
@@ -94,6 +96,7 @@ def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -
         yield Problem(
             "error", f"{where}.preset", f"no preset {source.preset!r}", nearest(settings, source)
         )
+        yield from check_secrets(where, source)
         return
     unresolved = list(check_secrets(where, source))
     yield from unresolved
@@ -106,6 +109,17 @@ def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -
             f"{where}.schema_failure",
             "what breaks the schema goes to quarantine, which holds nothing",
             "set quarantine to how many deliveries it may hold, e.g. 1000",
+        )
+
+
+def check_name(where: str, name: str) -> Iterator[Problem]:
+    """A name that a URL's path can only hold with escapes (RFC 3986, 3.3), or as a step."""
+    if not re.fullmatch(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+", name) or name in (".", ".."):
+        yield Problem(
+            "error",
+            where,
+            f"{name!r} cannot stand in the URL /v1/webhooks/NAME as it is",
+            "use letters, digits, and . _ ~ -",
         )
 
 
@@ -174,13 +188,14 @@ def check_protection(
 ) -> Iterator[Problem]:
     """What a stranger could do at this source."""
     if not preset.signed and not source.secrets:
-        ways = ", ".join(preset.offers) or "path, basic, bearer, header:NAME"
+        ways = [way for way in preset.offers if can_authenticate(preset, way)]
         yield Problem(
             "warning",
             where,
             f"{preset.title} does not sign, and no secret is set: anybody may send"
             + (", from the allowed addresses" if source.allow_addresses else ""),
-            f"set secret, and authentication to one of {ways}",
+            "set secret, and authentication to one of "
+            + ", ".join(ways or ("path", "basic", "bearer", "header:NAME")),
         )
     if signs_url(preset) and not (source.public_url or settings.receive.public_url):
         yield Problem(
@@ -189,6 +204,15 @@ def check_protection(
             f"{preset.title} signs the URL it calls, which is not known here",
             'set receive.public_url = "https://hooks.example.com"',
         )
+
+
+def can_authenticate(preset: Preset, way: str) -> bool:
+    """Whether `authentication` takes it; what a provider offers may also be an address list."""
+    try:
+        with_authentication(preset, way)
+    except PresetError:
+        return False
+    return True
 
 
 def signs_url(preset: Preset) -> bool:

@@ -69,6 +69,24 @@ def test_a_source_that_cannot_receive_is_an_error(
     assert words in f"{problem.what} {problem.remedy}"
 
 
+@pytest.mark.parametrize("name", ["bad name", "a/b", "a%20b", "\u00fcber", "a?b", ".."])
+def test_a_name_that_a_url_cannot_hold_as_it_is_is_an_error(
+    command: CommandLine, name: str
+) -> None:
+    config = GOOD.replace("sources.a", f'sources."{name}"')
+    assert found(command, config, f"sources.{name}").severity == "error"
+
+
+def test_an_unknown_preset_does_not_hide_that_the_secret_is_not_set(command: CommandLine) -> None:
+    config = '[sources.b]\npreset = "githb"\nsecret = "env:NOT_SET"\n'
+    assert "export it" in found(command, config, "sources.b.secret").remedy
+
+
+def test_only_what_authentication_takes_is_proposed_for_it(command: CommandLine) -> None:
+    proposed = found(command, '[sources.b]\npreset = "airbrake"\n', "sources.b").remedy
+    assert proposed == "set secret, and authentication to one of path"
+
+
 WARNINGS = {
     'preset = "github"\nsecret = "itself"': ("sources.b.secret", "stands in the config"),
     'preset = "github"\nsecret = "env:SHORT"': ("sources.b.secret", "can be guessed"),
