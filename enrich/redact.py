@@ -2,8 +2,8 @@
 
 What is masked becomes a word in brackets, `[email]`, so that a model still sees what stood there.
 Order matters: secrets first, for they may hold what looks like a phone number. Invisible
-characters go and look-alike digits, dashes and spaces become plain ones, so that nothing hides
-behind them. Phone numbers are found by Google's libphonenumber.
+characters go and look-alike letters, digits, dashes and spaces become plain ones, so that nothing
+hides behind them. Phone numbers are found by Google's libphonenumber.
 """
 
 import base64
@@ -27,10 +27,12 @@ from enrich.sensitive import (
     IBAN_LIKE,
     IN_XML,
     NOT_A_PHONE,
+    ON_A_COMMAND_LINE,
     PHONE_LIKE,
     SECRETS,
     SHORT_CODES,
     SOCIAL,
+    SOCIAL_NAMED,
     SPELT_EMAILS,
     TOKENS,
     URL_KEY,
@@ -40,6 +42,9 @@ from enrich.sensitive import (
 )
 
 DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
+# Cyrillic letters that look Latin, and words that mix the two alphabets.
+CYRILLIC = str.maketrans("аеорсухіјѕһԁԛԝкАВЕКМНОРСТУХІЈЅ", "aeopcyxijshdqwkABEKMHOPCTYXIJS")
+MIXED = re.compile(r"\b\w*(?:[A-Za-z][\u0400-\u052f]|[\u0400-\u052f][A-Za-z])\w*")
 SHORTEST_NUMBER, LONGEST_NUMBER = 13, 34  # of a card, of an account
 GROUP = re.compile(r"[^\W_]+")
 
@@ -66,7 +71,14 @@ def _without_disguise(text: str) -> str:
     if text.isascii():
         return text
     shown = "".join(char for char in text if unicodedata.category(char) != "Cf")
-    return unicodedata.normalize("NFKC", shown).translate(DASHES)
+    plain = unicodedata.normalize("NFKC", shown).translate(DASHES)
+    return MIXED.sub(_in_one_alphabet, plain)
+
+
+def _in_one_alphabet(word: re.Match[str]) -> str:
+    """The word in Latin letters, if all of it looks Latin: `HTTPошибка` is no disguise."""
+    latin = word[0].translate(CYRILLIC)
+    return latin if latin.isascii() else word[0]
 
 
 def _mask_all(text: str, region: str, counts: Counter[str]) -> str:
@@ -77,6 +89,7 @@ def _mask_all(text: str, region: str, counts: Counter[str]) -> str:
     if A_NAME.search(text):
         text = _mask_after(ASSIGNED, "secret", text, counts)
         text = _mask_after(IN_XML, "secret", text, counts)
+    text = _mask_after(ON_A_COMMAND_LINE, "secret", text, counts)
     text = _mask_after(SHORT_CODES, "secret", text, counts)
     if "://" in text:
         text = _mask_after(URL_LOGIN, "secret", text, counts, "@")
@@ -85,6 +98,7 @@ def _mask_all(text: str, region: str, counts: Counter[str]) -> str:
     text = _mask_numbers(CARD_LIKE, "card", text, counts, is_card)
     text = _mask_numbers(IBAN_LIKE, "iban", text, counts, is_iban)
     text = _mask(SOCIAL, "national_id", text, counts)
+    text = _mask_after(SOCIAL_NAMED, "national_id", text, counts)
     if PHONE_LIKE.search(text):
         text = _mask_phones(text, region, counts)
     return text

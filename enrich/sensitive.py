@@ -56,6 +56,12 @@ ASSIGNED = re.compile(
       | (?=[^\s"',;&<>]{{0,99}}[\d!@\#$%^&*_+=/-])[^\s"',;&<>]{{6,300}} )"""
 )
 IN_XML = re.compile(rf"(?i)(<[\w:-]{{0,30}}{NAMES}>)\s?{UNMASKED}[^<>]{{4,300}}(?=</)")
+# `mysql -pSECRET`; of other programs -p is a port, a path or a profile.
+ON_A_COMMAND_LINE = re.compile(
+    r"((?<![\w.-])(?:mysql[a-z_]{0,12}|mariadb(?:-[a-z]{1,12})?|sshpass)"
+    r"(?:[ \t]{1,4}[^\s|;&]{1,99}){0,12}?[ \t]{1,4}-p)(?!\[)"
+    r"(?:(?P<quote>['\"])[^'\"\n]{1,200}(?=['\"])|[^\s'\"|;&]{2,200})"
+)
 SHORT_CODES = re.compile(
     r"(?i)(\b(?:cvv2?|cvc2?|csc|pin|otp|tan)\b[ :=]{1,3}(?:is |ist )?)\d{3,8}\b"
 )
@@ -80,6 +86,10 @@ SPELT_EMAILS = re.compile(
 CARD_LIKE = re.compile(r"(?<![\d.-])(?:\d[ ./\n-]{0,3}){12,80}\d(?!\d)")
 IBAN_LIKE = re.compile(r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,3})?\b")
 SOCIAL = re.compile(r"\b(?!000|666|9\d\d)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}\b")  # US
+SOCIAL_NAMED = re.compile(
+    r"(?i)(\b(?:ssn|social security(?: (?:number|no\.?))?)[\"']?[ :=#]{1,3}(?:is )?[\"']?)"
+    r"(?!000|666|9\d\d)\d{3}(?!00)\d\d(?!0000)\d{4}(?!\d)"
+)
 ENCODED = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,8000}={0,2}(?![A-Za-z0-9+/_=-])")
 PHONE_LIKE = re.compile(r"\d[^A-Za-z\n]{0,6}\d[^A-Za-z\n]{0,6}\d.{0,8}\d.{0,8}\d")
 ABROAD = re.compile(r"(?<![\d.,:-])00(?=[1-9][\d ()./-]{7,20}\d)")

@@ -62,6 +62,12 @@ def test_what_is_private_is_masked(text: str, masked: str) -> None:
         "old=4800.935999999999",
         "akka.tcp://sparkExecutor@mesos-07:55904",
         "sessionid: 0x14ede63a5a70002",
+        "ssh -p2222 host",
+        "mysql -p shop",
+        "mysql -P3306 -h db",
+        "order 078051120",
+        "SSN: 078001120",
+        "ошибка HTTP, HTTPошибка",
     ],
 )
 def test_what_is_not_private_stays(text: str) -> None:
@@ -116,6 +122,13 @@ ENCODED = base64.b64encode(b"write to bob.smith@example.com").decode()
         ("LT12 1000 0111 0100 1000 then more", "[iban] then more"),
         ("tel. 0044 20 7946 0958", "tel. [phone]"),
         ("my number is 4155552671", "my number is [phone]"),
+        ("mysql -u root -phunter2 shop", "mysql -u root -p[secret] shop"),
+        ("mysqldump -p'two words' shop", "mysqldump -p'[secret]' shop"),
+        ("sshpass -phunter2 ssh db", "sshpass -p[secret] ssh db"),
+        ("p\u0430ssw\u043erd: hunter2!x", "password: [secret]"),
+        ("\u0440\u0430ssword=correcthorse", "password=[secret]"),
+        ("SSN: 078051120", "SSN: [national_id]"),
+        ("social security number is 078051120", "social security number is [national_id]"),
     ],
 )
 def test_what_hides_or_is_spelt_otherwise_is_masked(text: str, masked: str) -> None:
@@ -125,7 +138,8 @@ def test_what_hides_or_is_spelt_otherwise_is_masked(text: str, masked: str) -> N
 @pytest.mark.parametrize(
     "seed",
     ["eyJ", "4\n", "4111 ", "password=", "a@", "a.", "http://a:", "<password>", "a AT ", "DE89 ",
-     "-----BEGIN PRIVATE KEY-----", "sk-", "cookie:", "QUFB", "001 ", "\u200b", '"'],
+     "-----BEGIN PRIVATE KEY-----", "sk-", "cookie:", "QUFB", "001 ", "\u200b", '"',
+     "mysql -", "mysql a ", "\u00e9", "a\u0431"],
 )  # fmt: skip
 def test_a_text_made_to_be_slow_takes_no_longer_than_its_length_allows(seed: str) -> None:
     """Eight times the text takes about eight times as long, not sixty-four."""
