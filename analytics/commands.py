@@ -22,9 +22,10 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
     @app.command()
     def land(
         rebuild: Annotated[
-            bool, typer.Option(help="replace what the store still holds; older rows stay")
+            bool,
+            typer.Option("--rebuild", help="replace what the store still holds; older rows stay"),
         ] = False,
-        once: Annotated[bool, typer.Option(help="land what is there and stop")] = False,
+        once: Annotated[bool, typer.Option("--once", help="land what is there and stop")] = False,
         metrics_port: MetricsPort = None,
     ) -> None:
         """One stage alone: copy what is new into the history, until SIGTERM or Ctrl-C."""

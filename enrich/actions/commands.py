@@ -61,7 +61,15 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
 
         settings = load_settings()
         with _store(settings) as store, store.read() as connection:
-            Console().print(actions_table(connection, event, limit))
+            table = actions_table(connection, event, limit)
+        if table.row_count:
+            Console().print(table)
+        else:
+            which = "" if event is None else f" for event {event}"
+            typer.echo(
+                f"no write-back or notification was tried{which};"
+                " `hooksift rules` shows what the rules would do, `hooksift work` does it"
+            )
 
 
 def _store(settings: Any) -> Any:

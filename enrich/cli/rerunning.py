@@ -33,8 +33,12 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
         ] = None,
         model: Annotated[str, typer.Option(help="stub or a configured model")] = "stub",
         limit: Annotated[int, typer.Option(min=1, help="events at most")] = 10_000,
-        dry_run: Annotated[bool, typer.Option(help="say what it would cost; ask nobody")] = False,
-        apply: Annotated[bool, typer.Option(help="bring the new answers into force")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="say what it would cost; ask nobody")
+        ] = False,
+        apply: Annotated[
+            bool, typer.Option("--apply", help="bring the new answers into force")
+        ] = False,
         yes: Annotated[bool, typer.Option("--yes", help="do not ask before paying")] = False,
     ) -> None:
         """Enrich history again under another prompt or model; both answers are kept.

@@ -67,7 +67,9 @@ def register(
         yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
         rewrite: Annotated[
             bool,
-            typer.Option(help="Rewrite the store's files too; nobody can write meanwhile"),
+            typer.Option(
+                "--rewrite", help="Rewrite the store's files too; nobody can write meanwhile"
+            ),
         ] = False,
     ) -> None:
         """Remove a person from the store and the history, for good.

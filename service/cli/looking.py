@@ -34,7 +34,9 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         event_type: Type = "",
         since: Since = "",
         until: Until = "",
-        refused: Annotated[bool, typer.Option(help="What was refused instead, and why")] = False,
+        refused: Annotated[
+            bool, typer.Option("--refused", help="What was refused instead, and why")
+        ] = False,
         limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 20,
         as_json: Json = False,
     ) -> None:
@@ -57,8 +59,10 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         some_id: Annotated[
             int, typer.Argument(metavar="ID", help="Of an event, a delivery or a redelivery")
         ],
-        body: Annotated[bool, typer.Option(help="Write the body's exact bytes, only them")] = False,
-        headers: Annotated[bool, typer.Option(help="Show the headers too")] = False,
+        body: Annotated[
+            bool, typer.Option("--body", help="Write the body's exact bytes, only them")
+        ] = False,
+        headers: Annotated[bool, typer.Option("--headers", help="Show the headers too")] = False,
         as_json: Json = False,
     ) -> None:
         """Show a delivery: its events, what enrichers and actions made of them, what is left."""

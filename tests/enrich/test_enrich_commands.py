@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner, Result
 from work import Clock, event, make_worker, put, rows, step
 
+import enrich.actions.commands
 import enrich.commands
 from enrich.fingerprint import Fingerprinter
 from hooksift import load_settings
@@ -44,6 +45,7 @@ def run(store: Store, tmp_path: Path) -> Run:
     config = tmp_path / "hooksift.toml"
     config.write_text(CONFIG.format(store=tmp_path / "store.sqlite"))
     app = typer.Typer()
+    enrich.actions.commands.register(app, lambda: load_settings(config))
     enrich.commands.register(app, lambda: load_settings(config))
     return lambda *words: CliRunner().invoke(app, list(words))
 
@@ -120,3 +122,7 @@ def test_enrich_again_applies_when_told(run: Run, tmp_path: Path) -> None:
 def test_fingerprints_can_be_listed_and_forgotten(run: Run) -> None:
     assert run("fingerprints", "list").exit_code == 0
     assert "0 forgotten" in run("fingerprints", "forget", "tickets").output
+
+
+def test_no_actions_is_said_in_words_with_what_to_do(run: Run) -> None:
+    assert run("actions").output.startswith("no write-back or notification was tried; `hooksift")

@@ -7,6 +7,9 @@ import pytest
 import typer
 from pydantic import BaseModel, Field
 
+import analytics.commands
+import enrich.actions.commands
+import enrich.commands
 import hooksift
 import service.commands
 from service.settings_table import Setting, markdown, settings_of
@@ -32,6 +35,15 @@ def test_a_command_says_what_it_does_and_what_its_arguments_mean(name: str) -> N
     command = every_command()[name]
     assert command.help
     assert [p.name for p in command.params if not getattr(p, "help", None)] == []
+
+
+def test_what_is_off_by_default_has_no_option_to_turn_it_off() -> None:
+    app = typer.Typer()
+    for package in (service.commands, enrich.commands, enrich.actions.commands, analytics.commands):
+        package.register(app, hooksift.Settings)
+    listed = commands(typer.main.get_command(app))
+    flags = [p for _, command in listed for p in command.params if p.secondary_opts]
+    assert [p.secondary_opts for p in flags if not p.default] == []
 
 
 class Inner(BaseModel):
