@@ -11,6 +11,7 @@ from analytics.scope import quoted
 from analytics.views import VIEWS
 
 KINDS = ("parquet", "csv", "duckdb")
+KIND_OF_ENDING = {"": "parquet", ".duckdb": "duckdb", ".db": "duckdb"}
 
 
 def export_history(
@@ -20,9 +21,9 @@ def export_history(
 
     All tables as of one moment. Parquet and CSV: a folder with a file for each table (CSV: lists
     as JSON). DuckDB: one file with the tables and the views. Refuses to overwrite.
-    Raises HistoryError for an unknown kind or table, or a target that exists.
+    Raises HistoryError for an unknown kind, ending or table, or a target that exists.
     """
-    kind = kind or ("duckdb" if target.suffix in (".duckdb", ".db") else "parquet")
+    kind = kind or _kind_of(target)
     wanted = list(tables) or [table.name for table in FACTS]
     _check(target, kind, wanted)
     with connect(place) as newest:
@@ -42,6 +43,17 @@ def export_history(
             history.connection.execute("USE target")
             for name, query in VIEWS.items():
                 history.connection.execute(f"CREATE VIEW target.{name} AS {query}")
+
+
+def _kind_of(target: Path) -> str:
+    """Parquet for a folder, which has no ending; what has one that nobody knows is a mistake."""
+    kind = KIND_OF_ENDING.get(target.suffix)
+    if kind is None:
+        raise HistoryError(
+            f"{target}: no form is known by {target.suffix}; end the file in .duckdb or .db, name"
+            f" a folder without an ending, or say --as {', '.join(KINDS)}"
+        )
+    return kind
 
 
 def _copy(table: str, file: Path, kind: str) -> str:

@@ -53,3 +53,12 @@ def test_an_unknown_table_is_named(made_place: Place, tmp_path: Path) -> None:
 def test_an_unknown_kind_is_named(made_place: Place, tmp_path: Path) -> None:
     with pytest.raises(HistoryError, match="xlsx"):
         list(export_history(made_place, tmp_path / "out", "xlsx"))
+
+
+@pytest.mark.parametrize("name", ["out.xyz", "out.csv"])
+def test_an_ending_that_stands_for_no_form_is_told_with_those_that_do(
+    made_place: Place, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(HistoryError, match=r"\.duckdb or \.db, name a folder without an ending"):
+        list(export_history(made_place, tmp_path / name))
+    assert not (tmp_path / name).exists()
