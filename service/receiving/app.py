@@ -198,6 +198,9 @@ async def stored(store: Store, handler: Handler, rows: Any) -> bool:
     except HooksiftError as error:
         log.warning("counts_not_stored", reason=str(error))
         return False
+    except Exception as error:  # noqa: BLE001 - one row that does not fit must not end all flushing
+        log.error("counts_not_stored", reason=type(error).__name__)  # noqa: TRY400 - no values
+        return False
     return True
 
 

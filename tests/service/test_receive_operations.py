@@ -1,5 +1,6 @@
 """What whoever runs the receiver sees of it: health, metrics, logs, its description."""
 
+import asyncio
 import io
 import json
 import logging
@@ -13,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from service import logs
+from service.receiving.app import stored
 from service.store import open_store
 
 TOKEN = "let-me-in"
@@ -133,3 +135,14 @@ def test_a_database_s_error_does_not_tell_the_values(here: RunningReceiver) -> N
     with here.store.read() as connection, pytest.raises(DBAPIError) as raised:
         connection.execute(statement, {"body": "the-body-text"})
     assert "the-body-text" not in str(raised.value)
+
+
+def test_counts_that_a_foreign_error_keeps_from_the_store_end_no_flushing(
+    here: RunningReceiver, logged: io.StringIO
+) -> None:
+    def broken(*_: object) -> list[None]:
+        raise RuntimeError("the-body-text")
+
+    assert not asyncio.run(stored(here.store, broken, [1]))
+    assert '"reason":"RuntimeError"' in logged.getvalue()
+    assert "the-body-text" not in logged.getvalue()
