@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from analytics.errors import HistoryError
@@ -86,17 +87,34 @@ def run_notebook(file: Path, place: Place, days: float | None = None) -> Any:
     from nbclient.exceptions import CellExecutionError
 
     notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
-    client = NotebookClient(
-        notebook, timeout=CELL_SECONDS, resources={"metadata": {"path": str(file.parent)}}
-    )
     if days is not None:
         _set_parameter(notebook, "DAYS", days)
     try:
-        with environment({VARIABLE: hand_over(place)}):
-            client.execute()
+        with environment({VARIABLE: hand_over(place)}), _own_sockets() as config:
+            NotebookClient(
+                notebook,
+                timeout=CELL_SECONDS,
+                resources={"metadata": {"path": str(file.parent)}},
+                config=config,
+            ).execute()
     except CellExecutionError as error:
         raise HistoryError(f"{file.name} failed: {error.ename}: {error.evalue}") from error
     return notebook
+
+
+@contextmanager
+def _own_sockets() -> Iterator[Any]:
+    """Settings of a kernel that is heard on sockets in a folder of this user's, not on TCP ports.
+
+    Any user of the machine could listen at the ports. Windows has ports only.
+    """
+    from traitlets.config import Config
+
+    if os.name != "posix":
+        yield Config()
+        return
+    with TemporaryDirectory(prefix="hooksift-") as folder:
+        yield Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder, "kernel"))}})
 
 
 def _set_parameter(notebook: Any, name: str, value: object) -> None:

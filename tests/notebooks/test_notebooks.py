@@ -1,12 +1,14 @@
 """The notebooks run on any history, show what they promise, and draw without a network."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 from analytics.generate import generate
 from analytics.landing import Lander
@@ -122,6 +124,15 @@ def test_a_report_is_one_page_that_needs_no_network(small_place: Place, tmp_path
     fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', text)
     drawn = text.count('vegaEmbed("#chart-')
     assert (fetched, drawn) == ([], 2)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kernels are on ports on Windows")
+def test_a_kernel_listens_on_no_port(small_place: Place, tmp_path: Path) -> None:
+    code = "from ipykernel.kernelapp import IPKernelApp; print(IPKernelApp.instance().transport)"
+    cell = new_code_cell(code)  # type: ignore[no-untyped-call]
+    nbformat.write(new_notebook(cells=[cell]), tmp_path / "x.ipynb")  # type: ignore[no-untyped-call]
+    (shown,) = run_notebook(tmp_path / "x.ipynb", small_place).cells[0].outputs
+    assert shown.text == "ipc\n"
 
 
 @pytest.mark.heavy
