@@ -123,7 +123,10 @@ class SourceSettings(Section):
         default=False, description="keep a verified body that does not parse as text, not 400"
     )
     quarantine: int = Field(
-        default=0, ge=0, le=10_000, description="refused deliveries whose bytes are kept"
+        default=0,
+        ge=0,
+        le=10_000,
+        description="refused deliveries whose bytes are kept, 64 MiB at most",
     )
     keep_bodies_days: float | None = Field(default=None, ge=1, description="instead of retention's")
     keep_rows_days: float | None = Field(default=None, ge=1, description="instead of retention's")

@@ -1,8 +1,9 @@
 """Quarantine: the bytes of refused deliveries, for sources that ask for it.
 
-A bounded ring for each source: the newest push out the oldest. What is kept changes nothing for the
-sender, who was refused, and claims no dedup key, so the provider's own retry is still taken. Once a
-secret is mended, `take_in_again` verifies the exact bytes as of the moment at which they came.
+A ring for each source, bounded in rows and bytes: the newest push out the oldest. What is kept
+changes nothing for the sender, who was refused, and claims no dedup key, so the provider's own
+retry is still taken. Once a secret is mended, `take_in_again` verifies the exact bytes as of the
+moment at which they came.
 """
 
 from collections import Counter, deque
@@ -21,6 +22,7 @@ from service.store.store import words_of
 MAX_BODY_BYTES = 1 << 20  # larger bodies of strangers are not worth the disk
 MAX_WAITING_BYTES = 16 << 20  # in memory, of one source, until the next flush
 HEADER_BYTES = 250  # of memory that a header takes beside its letters
+MAX_KEPT_BYTES = 64 << 20  # on disk, of one source
 PAGE_ROWS = 100
 COLUMNS = (
     "id", "source", "reason", "received_at", "method", "url", "headers", "body", "address",
@@ -118,14 +120,22 @@ def store_quarantine(
     return handler
 
 
-def cut(connection: Connection, source: str, keep: int) -> None:
-    """Delete all but a source's newest rows."""
+def cut(connection: Connection, source: str, keep: int, most_bytes: int = MAX_KEPT_BYTES) -> None:
+    """Delete all but a source's newest rows: so many, and no more than come to so many bytes."""
     connection.execute(
         text(
             "DELETE FROM quarantine WHERE source = :source AND id <= (SELECT id FROM quarantine"
             " WHERE source = :source ORDER BY id DESC LIMIT 1 OFFSET :keep)"
         ),
         {"source": source, "keep": keep},
+    )
+    connection.execute(
+        text(
+            "DELETE FROM quarantine WHERE source = :source AND id <= (SELECT max(id) FROM ("
+            "SELECT id, sum(length(body) + length(headers) + length(url)) OVER (ORDER BY id DESC)"
+            " AS bytes FROM quarantine WHERE source = :source) AS kept WHERE bytes > :most_bytes)"
+        ),
+        {"source": source, "most_bytes": most_bytes},
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from service.preset import load_preset
 from service.receiving.endpoint import Endpoint
-from service.receiving.quarantine import MAX_BODY_BYTES, QuarantineBuffer, take_in_again
+from service.receiving.quarantine import MAX_BODY_BYTES, QuarantineBuffer, cut, take_in_again
 from service.receiving.request import Request
 from service.settings import ReceiveSettings
 from service.store import Store
@@ -219,6 +219,13 @@ def test_a_flood_is_bounded_in_memory_and_on_disk(store: Store) -> None:
     made = source(quarantine=3)
     refuse(store, made, 40, body=b'"' + b"a" * 500_000 + b'"')
     assert len(rows(store, "quarantine")) == 3
+
+
+def test_the_oldest_go_where_all_together_are_too_large(store: Store) -> None:
+    refuse(store, source(), 4, body=b'"' + b"a" * 100_000 + b'"')
+    newest = [row.id for row in rows(store, "quarantine")][-2:]
+    store.write_now(lambda connection, *_: [cut(connection, "gh", 5, 250_000)], None)
+    assert [row.id for row in rows(store, "quarantine")] == newest
 
 
 def test_what_waits_in_memory_is_bounded_with_its_headers() -> None:
