@@ -181,9 +181,13 @@ class EnrichSettings(Section):
 class CategorySettings(Section):
     """One category of a taxonomy."""
 
-    name: Name
-    description: str = Field(default="", max_length=500)
-    examples: tuple[str, ...] = ()
+    name: Name = Field(description="as it stands in enrichments, rules and labels")
+    description: str = Field(
+        default="", max_length=500, description="told to the model: what belongs here"
+    )
+    examples: tuple[str, ...] = Field(
+        default=(), description="told to the model: texts that belong here"
+    )
     noise: bool = Field(default=False, description="needs nobody's attention")
     words: tuple[str, ...] = Field(default=(), description="what the stub looks for; word* too")
 
@@ -191,17 +195,23 @@ class CategorySettings(Section):
 class TagSettings(Section):
     """One tag of a taxonomy."""
 
-    name: Name
-    description: str = Field(default="", max_length=500)
-    examples: tuple[str, ...] = ()
+    name: Name = Field(description="as it stands in enrichments, rules and labels")
+    description: str = Field(
+        default="", max_length=500, description="told to the model: when it applies"
+    )
+    examples: tuple[str, ...] = Field(
+        default=(), description="told to the model: texts to which it applies"
+    )
     words: tuple[str, ...] = Field(default=(), description="what the stub looks for; word* too")
 
 
 class SeveritySettings(Section):
     """One severity of a taxonomy."""
 
-    name: Name
-    description: str = Field(default="", max_length=500)
+    name: Name = Field(description="as it stands in enrichments, rules and labels")
+    description: str = Field(
+        default="", max_length=500, description="told to the model: how bad that is"
+    )
 
 
 class TaxonomySettings(Section):
@@ -216,7 +226,7 @@ class TaxonomySettings(Section):
     severities: tuple[SeveritySettings, ...] = Field(
         default=(), description="from mildest to worst; default: those of the support taxonomy"
     )
-    max_tags: int | None = Field(default=None, ge=0, le=20)
+    max_tags: int | None = Field(default=None, ge=0, le=20, description="of one event at most")
 
     @model_validator(mode="after")
     def _whole(self) -> "TaxonomySettings":

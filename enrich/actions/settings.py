@@ -41,30 +41,34 @@ class Section(BaseModel):
 class Range(Section):
     """A range of confidence; a plain number means at least that much."""
 
-    at_least: float = Field(default=0.0, ge=0, le=1)
-    below: float | None = Field(default=None, ge=0, le=1)
+    at_least: float = Field(default=0.0, ge=0, le=1, description="this much or more")
+    below: float | None = Field(default=None, ge=0, le=1, description="less than this")
 
 
 class Rate(Section):
     """So many events of one fingerprint within a time, the event itself included."""
 
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, description="so many events, or more")
     within: Duration = Field(gt=0, description='seconds, or "10m", "2h", "1d"')
 
 
 class Conditions(Section):
     """All that are given must hold; a list holds when one of its values does."""
 
-    source: Words | None = None
+    source: Words | None = Field(default=None, description="names of sources")
     type: Words | None = Field(default=None, description="event types; * stands for anything")
-    category: Words | None = None
-    severity: Words | None = None
-    sentiment: Words | None = None
-    language: Words | None = None
+    category: Words | None = Field(default=None, description="one of these")
+    severity: Words | None = Field(default=None, description="one of these")
+    sentiment: Words | None = Field(default=None, description="one of these")
+    language: Words | None = Field(default=None, description="codes of languages, e.g. en, de")
     tags: Words | None = Field(default=None, description="at least one of these")
     confidence: Annotated[Range, BeforeValidator(_at_least)] | None = None
-    suspicious: bool | None = None
-    degraded: bool | None = None
+    suspicious: bool | None = Field(
+        default=None, description="whether the text tries to instruct the model"
+    )
+    degraded: bool | None = Field(
+        default=None, description="whether rules answered in a model's stead"
+    )
     first: bool | None = Field(default=None, description="the first event of its fingerprint")
     rate: Rate | None = None
 
@@ -72,12 +76,14 @@ class Conditions(Section):
 class ActionSettings(Section):
     """One thing that a rule does: tags or a note on the ticket, or a message to people."""
 
-    target: str = Field(pattern=NAME)
+    target: str = Field(pattern=NAME, description="of [targets.NAME]")
     tags: Words = Field(default=[], description='templates, e.g. ["{category}", "sev-{severity}"]')
     note: str | None = Field(default=None, description="template of a note on the ticket")
     title: str | None = Field(default=None, description="template of a message's title")
     text: str | None = Field(default=None, description="template of a message")
-    group_by: Words = ["source", "category", "fingerprint"]
+    group_by: Words = Field(
+        default=["source", "category", "fingerprint"], description="what makes events alike"
+    )
     group_within: Duration | None = Field(
         default=None, description="one message for all alike in this time; 0: each its own"
     )
@@ -86,7 +92,7 @@ class ActionSettings(Section):
 class RuleSettings(Section):
     """`[[rules]]`: when something holds, what to do."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, description="in logs, actions and the history")
     when: Conditions = Conditions()
     unless: Conditions | None = None
     actions: list[ActionSettings] = Field(min_length=1)
@@ -109,14 +115,18 @@ class Target(Section):
         default=[], description="private networks that this target may be in, e.g. 10.2.0.0/16"
     )
     ca_file: str = Field(default="", description="PEM file of a private certificate authority")
-    timeout_seconds: float = Field(default=10.0, gt=0, le=60)
-    calls_per_second: float = Field(default=5.0, gt=0)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=60, description="for one call")
+    calls_per_second: float = Field(default=5.0, gt=0, description="at most")
 
 
 class TicketTarget(Target):
     """Where tickets live."""
 
-    tag_prefix: str = Field(default="hooksift", pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")
+    tag_prefix: str = Field(
+        default="hooksift",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$",
+        description="what our tags begin with; others are never touched",
+    )
     tag_separator: Literal[":", "-", "_", "/", "::"] = ":"
     sources: Words = Field(
         default=[], description="whose tickets live here; empty: of every source of the provider"
@@ -131,8 +141,8 @@ class GitHubTarget(TicketTarget):
 
     adapter: Literal["github"]
     repositories: Words = Field(min_length=1, description="owner/name")
-    token: Secret
-    url: str = "https://api.github.com"
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://api.github.com", description="base of its API")
 
 
 class GitLabTarget(TicketTarget):
@@ -140,8 +150,8 @@ class GitLabTarget(TicketTarget):
 
     adapter: Literal["gitlab"]
     projects: Words = Field(min_length=1, description="group/name")
-    token: Secret
-    url: str = "https://gitlab.com"
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://gitlab.com", description="base of its API")
 
 
 class ZendeskTarget(TicketTarget):
@@ -150,7 +160,7 @@ class ZendeskTarget(TicketTarget):
     adapter: Literal["zendesk"]
     url: str = Field(description="https://SUBDOMAIN.zendesk.com")
     user: str = Field(description="e-mail address of the agent whose token it is")
-    token: Secret
+    token: Secret = Field(description="reference to the token that may write there")
 
 
 class JiraTarget(TicketTarget):
@@ -160,7 +170,7 @@ class JiraTarget(TicketTarget):
     url: str = Field(description="https://SITE.atlassian.net")
     projects: Words = Field(min_length=1, description="project keys")
     user: str = Field(default="", description="e-mail address; empty for a bearer token")
-    token: Secret
+    token: Secret = Field(description="reference to the token that may write there")
 
 
 class IntercomTarget(TicketTarget):
@@ -169,8 +179,8 @@ class IntercomTarget(TicketTarget):
     adapter: Literal["intercom"]
     admin_id: str = Field(pattern=r"^\d{1,20}$", description="in whose name tags are put")
     app_id: str = Field(default="", description="workspace; other workspaces' events are refused")
-    token: Secret
-    url: str = "https://api.intercom.io"
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://api.intercom.io", description="base of its API")
 
 
 class FreshdeskTarget(TicketTarget):
@@ -178,7 +188,7 @@ class FreshdeskTarget(TicketTarget):
 
     adapter: Literal["freshdesk"]
     url: str = Field(description="https://DOMAIN.freshdesk.com")
-    token: Secret
+    token: Secret = Field(description="reference to the token that may write there")
 
 
 class LinearTarget(TicketTarget):
@@ -186,18 +196,18 @@ class LinearTarget(TicketTarget):
 
     adapter: Literal["linear"]
     teams: Words = Field(min_length=1, description="team keys, e.g. ENG")
-    token: Secret
-    url: str = "https://api.linear.app"
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://api.linear.app", description="base of its API")
 
 
 class SentryTarget(TicketTarget):
     """Notes on issues."""
 
     adapter: Literal["sentry"]
-    organization: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")
+    organization: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$", description="its slug")
     projects: Words = Field(default=[], description="project slugs; empty for all")
-    token: Secret
-    url: str = "https://sentry.io"
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://sentry.io", description="base of its API")
 
 
 class PagerDutyTarget(TicketTarget):
@@ -205,8 +215,8 @@ class PagerDutyTarget(TicketTarget):
 
     adapter: Literal["pagerduty"]
     user: str = Field(description="e-mail address in whose name notes are written")
-    token: Secret
-    url: str = "https://api.pagerduty.com"
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://api.pagerduty.com", description="base of its API")
 
 
 class MessageTarget(Target):
@@ -222,7 +232,7 @@ class SlackTarget(MessageTarget):
 
     adapter: Literal["slack"]
     url: Secret = Field(description="reference to the webhook URL, itself a secret")
-    calls_per_second: float = Field(default=1.0, gt=0)
+    calls_per_second: float = Field(default=1.0, gt=0, description="at most")
 
 
 class TeamsTarget(MessageTarget):
@@ -230,7 +240,7 @@ class TeamsTarget(MessageTarget):
 
     adapter: Literal["teams"]
     url: Secret = Field(description="reference to the webhook URL, itself a secret")
-    calls_per_second: float = Field(default=1.0, gt=0)
+    calls_per_second: float = Field(default=1.0, gt=0, description="at most")
 
 
 class DiscordTarget(MessageTarget):
@@ -238,39 +248,41 @@ class DiscordTarget(MessageTarget):
 
     adapter: Literal["discord"]
     url: Secret = Field(description="reference to the webhook URL, itself a secret")
-    calls_per_second: float = Field(default=0.5, gt=0)
+    calls_per_second: float = Field(default=0.5, gt=0, description="at most")
 
 
 class EmailTarget(MessageTarget):
     """People, by SMTP."""
 
     adapter: Literal["email"]
-    host: str
-    port: int = Field(default=587, ge=1, le=65535)
+    host: str = Field(description="the mail server")
+    port: int = Field(default=587, ge=1, le=65535, description="of the mail server")
     security: Literal["starttls", "tls", "none"] = "starttls"
-    user: str = ""
-    password: Secret = ""
-    sender: str
-    to: Words = Field(min_length=1)
+    user: str = Field(default="", description="empty: the server asks for none")
+    password: Secret = Field(default="", description="reference to the user's password")
+    sender: str = Field(description="address that the mail comes from")
+    to: Words = Field(min_length=1, description="addresses it goes to")
 
 
 class PagerDutyEventsTarget(MessageTarget):
     """Incidents, by Events API v2."""
 
     adapter: Literal["pagerduty-events"]
-    routing_key: Secret
-    url: str = "https://events.pagerduty.com"
+    routing_key: Secret = Field(description="reference to the integration key")
+    url: str = Field(default="https://events.pagerduty.com", description="base of its API")
 
 
 class AlertmanagerTarget(MessageTarget):
     """Alerts."""
 
     adapter: Literal["alertmanager"]
-    url: str
-    user: str = ""
-    password: Secret = ""
-    token: Secret = ""
-    resolve_after: Duration = 3600.0
+    url: str = Field(description="base of its API, e.g. http://127.0.0.1:9093")
+    user: str = Field(default="", description="for basic authentication; empty for none")
+    password: Secret = Field(default="", description="reference to the user's password")
+    token: Secret = Field(default="", description="reference to a bearer token; empty for none")
+    resolve_after: Duration = Field(
+        default=3600.0, description="an alert ends so long after its last event"
+    )
 
 
 class WebhookTarget(MessageTarget):
@@ -291,10 +303,14 @@ class GitHubDispatchTarget(MessageTarget):
     """A repository_dispatch event, which starts GitHub Actions workflows."""
 
     adapter: Literal["github-dispatch"]
-    repository: str
-    event: str = Field(default="hooksift", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
-    token: Secret
-    url: str = "https://api.github.com"
+    repository: str = Field(description="owner/name")
+    event: str = Field(
+        default="hooksift",
+        pattern=r"^[A-Za-z0-9_.-]{1,100}$",
+        description="the event_type that workflows name",
+    )
+    token: Secret = Field(description="reference to the token that may write there")
+    url: str = Field(default="https://api.github.com", description="base of its API")
 
 
 TargetSettings = Annotated[
@@ -322,8 +338,10 @@ TargetSettings = Annotated[
 class ActSettings(Section):
     """`[act]`: how actions are performed."""
 
-    concurrency: int = Field(default=8, ge=1, le=256)
-    lease_seconds: float = Field(default=120.0, ge=10, le=3600)
+    concurrency: int = Field(default=8, ge=1, le=256, description="actions at a time")
+    lease_seconds: float = Field(
+        default=120.0, ge=10, le=3600, description="how long a claim holds"
+    )
     retry_after: list[Duration] = Field(
         default=[60.0, 300.0, 1800.0, 7200.0, 21600.0, 43200.0],
         description="how long the store keeps a failed action before each further try",
