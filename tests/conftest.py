@@ -4,14 +4,20 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 from service.store import Store, open_store
+
+if TYPE_CHECKING:
+    from analytics.place import Place
+
+MADE_UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -136,3 +142,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
             f"{left_out} tests left out that need Node, Debian packages, root or over a minute:"
             " make test-all"
         )
+
+
+@pytest.fixture(scope="session")
+def made_place(tmp_path_factory: pytest.TempPathFactory) -> "Place":
+    """A made-up history of twenty thousand events in ten days."""
+    from analytics.generate import generate
+    from analytics.place import Place
+
+    folder = tmp_path_factory.mktemp("made")
+    place = Place(str(folder / "catalog.sqlite"), str(folder / "files"))
+    generate(place, 20_000, days=10, until=MADE_UNTIL, seed=7)
+    return place

@@ -1,22 +1,16 @@
 """Histories for the tests: empty ones beside a store, and a made-up one."""
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from analytics.generate import generate
 from analytics.history import History, connect
 from analytics.landing import Lander
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
 from service.store import Store, open_store
 from tests.conftest import url_of_a_store
-
-MADE_UNTIL = datetime(2026, 3, 1, tzinfo=UTC)
-MADE_EVENTS = 20_000
-MADE_DAYS = 10
 
 
 @pytest.fixture
@@ -56,15 +50,6 @@ def history(lander: Lander, place: Place) -> Iterator[History]:
     """The history that `lander` writes, open for reading."""
     with connect(place) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def made_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A made-up history of twenty thousand events."""
-    folder = tmp_path_factory.mktemp("made")
-    place = Place(str(folder / "catalog.sqlite"), str(folder / "files"))
-    generate(place, MADE_EVENTS, days=MADE_DAYS, until=MADE_UNTIL, seed=7)
-    return place
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,8 @@ from analytics.history import History, connect
 from analytics.landing import Lander
 from analytics.place import Place
 from service.store import Store
-from tests.analytics.conftest import MADE_UNTIL
 from tests.analytics.store_facts import put, put_events
+from tests.conftest import MADE_UNTIL
 
 FRAMES = sorted(
     name

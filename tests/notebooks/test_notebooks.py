@@ -25,15 +25,6 @@ pytestmark = pytest.mark.filterwarnings(
 )  # of the kernel's own packages
 
 
-@pytest.fixture(scope="session")
-def small_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """A made-up history of ten thousand events."""
-    folder = tmp_path_factory.mktemp("notebooks")
-    place = Place(str(folder / "catalog.sqlite"), str(folder / "files"))
-    generate(place, 10_000, days=7, seed=5)
-    return place
-
-
 def read(file: Path) -> Any:
     return nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
 
@@ -60,16 +51,16 @@ def test_there_are_seven_notebooks() -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
-def test_every_notebook_tells_its_story(file: Path, small_place: Place) -> None:
-    check_run(file, small_place)
+def test_every_notebook_tells_its_story(file: Path, made_place: Place) -> None:
+    check_run(file, made_place)
 
 
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 def test_the_code_of_every_notebook_answers_in_this_process(
-    file: Path, small_place: Place, monkeypatch: pytest.MonkeyPatch
+    file: Path, made_place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The cells one after the other, without a kernel: quick enough for every run of the tests."""
-    monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", small_place.catalog)
+    monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", made_place.catalog)
     run_cells(file)
 
 
@@ -118,8 +109,8 @@ def test_parameters_stand_at_the_top(file: Path) -> None:
     assert tags[1] == ["parameters"]
 
 
-def test_a_report_is_one_page_that_needs_no_network(small_place: Place, tmp_path: Path) -> None:
-    (page,) = write_report(small_place, tmp_path, ["07"], days=3)
+def test_a_report_is_one_page_that_needs_no_network(made_place: Place, tmp_path: Path) -> None:
+    (page,) = write_report(made_place, tmp_path, ["07"], days=3)
     text = page.read_text(encoding="utf-8")
     fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', text)
     drawn = text.count('vegaEmbed("#chart-')
@@ -127,11 +118,11 @@ def test_a_report_is_one_page_that_needs_no_network(small_place: Place, tmp_path
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kernels are on ports on Windows")
-def test_a_kernel_listens_on_no_port(small_place: Place, tmp_path: Path) -> None:
+def test_a_kernel_listens_on_no_port(made_place: Place, tmp_path: Path) -> None:
     code = "from ipykernel.kernelapp import IPKernelApp; print(IPKernelApp.instance().transport)"
     cell = new_code_cell(code)  # type: ignore[no-untyped-call]
     nbformat.write(new_notebook(cells=[cell]), tmp_path / "x.ipynb")  # type: ignore[no-untyped-call]
-    (shown,) = run_notebook(tmp_path / "x.ipynb", small_place).cells[0].outputs
+    (shown,) = run_notebook(tmp_path / "x.ipynb", made_place).cells[0].outputs
     assert shown.text == "ipc\n"
 
 
