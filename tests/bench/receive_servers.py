@@ -134,9 +134,9 @@ def ours(url: str, secret: str, *, commit: bool = True) -> Any:
     store.new_ids()
     write = store.write
 
-    def answer_at_once(handler: Any, payload: Any) -> Any:
+    def answer_at_once(handler: Any, payload: Any, size_bytes: int = 0) -> Any:
         if handler is not store_arrivals:
-            return write(handler, payload)
+            return write(handler, payload, size_bytes)
         future = asyncio.get_running_loop().create_future()
         future.set_result(Receipt(payload.id, len(payload.events), False))
         return future
