@@ -198,6 +198,7 @@ SIGNS = tuple(
 INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\U000e0000-\U000e007f]")
 BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,2000}={0,2}(?![A-Za-z0-9+/=])")
 SPACED = re.compile(r"\b(?:\w[ .\-_*]){4,}\w\b")
+LEETED = re.compile("[A-Za-z][013457@$][A-Za-z]")  # `1gn0re`, not `v2` or `404`
 LEET = str.maketrans("013457@$", "oieastas")
 HOMOGLYPHS = str.maketrans(
     "аеорсухіѕјԁɡᴏοαεικυνΑΒΕΗΙΚΜΝΟΡΤΧАВЕКМНОРСТХ",
@@ -233,17 +234,12 @@ def _hidden(text: str) -> bool:
     """Instructions spelt with gaps or digits, or wrapped in base64."""
     if any(_speaks_to_a_model(decoded) for decoded in _decoded(text)):
         return True
-    if any(char in text for char in "013457@$") and _speaks_to_a_model(text.translate(LEET)):
-        return _leet_was_needed(text)
+    if LEETED.search(text) and _speaks_to_a_model(text.translate(LEET)):
+        return True
     spaced = SPACED.search(text)
     return spaced is not None and _speaks_to_a_model(
         SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m[0]) + " ", text)
     )
-
-
-def _leet_was_needed(text: str) -> bool:
-    """Digits inside letters on both sides: `1gn0re`, not `v2` or `404`."""
-    return re.search(r"[a-z][013457@$][a-z]", text, re.IGNORECASE) is not None
 
 
 def _decoded(text: str) -> list[str]:

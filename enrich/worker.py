@@ -23,6 +23,7 @@ from enrich.examples import ExampleIndex
 from enrich.labels import load_labelled, newest_label_id
 from enrich.outcomes import ActionsFor, Case, OutcomeMaker, no_actions
 from enrich.plan import Plan
+from enrich.record import Outcome
 from enrich.recorder import Observer, Recorder, Silent
 from enrich.retry import Sleep
 from enrich.screening import Screen
@@ -43,6 +44,7 @@ Result = TypeVar("Result")
 Step = Callable[[], Coroutine[Any, Any, int]]
 Limits = Callable[[], dict[str, int]]
 INSTANT_LANES = 2  # one commits while the other computes
+CASES_A_TURN = 4  # of the instant lane, between two turns of the event loop
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
 
@@ -184,8 +186,17 @@ class Worker:
         claims = await self._claim(self._plan.settings.batch_size, self._instant_limits())
         cases = await self._casework.load(claims)
         for group in apart(cases):
-            await self._recorder.record([at_once(self._casework.enrich(case)) for case in group])
+            await self._recorder.record(await self._in_turns(group))
         return len(claims)
+
+    async def _in_turns(self, cases: Sequence[Case]) -> list[Outcome]:
+        """Their outcomes, a few a turn: in `hooksift serve` deliveries wait for the same loop."""
+        outcomes = []
+        for number, case in enumerate(cases):
+            if number % CASES_A_TURN == 0:
+                await asyncio.sleep(0)
+            outcomes.append(at_once(self._casework.enrich(case)))
+        return outcomes
 
     async def _model_step(self) -> int:
         room = self._plan.settings.max_in_flight - len(self._flights)

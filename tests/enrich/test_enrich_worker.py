@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from work import NOW, Clock, Scripted, event, make_worker, one, put, rows, step, verdict
 
-from enrich.enricher import EventText
+from enrich.enricher import Answer, EventText
 from enrich.errors import (
     MisconfiguredError,
     Spent,
@@ -19,6 +19,7 @@ from enrich.errors import (
 from enrich.fingerprint import mask
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
+from enrich.taxonomy import Taxonomy
 from service.store import Store
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store.tables import to_microseconds
@@ -493,3 +494,29 @@ def test_a_result_that_the_database_refuses_is_buried(store: Store, clock: Clock
     step(make_worker(store, clock, Scripted(deque([bad, verdict()]))))
     found = rows(store, "SELECT outcome, error_kind FROM attempts ORDER BY outcome")
     assert found == [("dead", "unrecordable"), ("enriched", None)]
+
+
+class Counting(StubEnricher):
+    """The stub, counting its answers."""
+
+    count = 0
+
+    def answer(self, event: EventText, taxonomy: Taxonomy) -> Answer:
+        self.count += 1
+        return super().answer(event, taxonomy)
+
+
+def test_others_have_the_event_loop_within_a_batch(store: Store, clock: Clock) -> None:
+    put(store, *(event(number) for number in range(1, 41)))
+    enricher = Counting()
+    worker = make_worker(store, clock, enricher)
+    seen = set()
+
+    async def scene() -> None:
+        working = asyncio.create_task(worker.step())
+        while not working.done():
+            seen.add(enricher.count)
+            await asyncio.sleep(0)
+
+    asyncio.run(scene())
+    assert len(seen) >= 10
