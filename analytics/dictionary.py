@@ -125,9 +125,7 @@ ENRICHMENTS = Table(
         Column("redacted_count", COUNT, "", "secrets and personal data masked before sending"),
         Column("twin_category", WORD, "", "what the stub said about the same text"),
         Column("twin_severity", WORD, "", "what the stub said about the same text"),
-        Column(
-            "recorded_at", MOMENT, "UTC", "when it was handed to the store; committed just after"
-        ),
+        Column("recorded_at", MOMENT, "UTC", "when the transaction that keeps it wrote it"),
         LANDED,
     ),
 )

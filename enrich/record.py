@@ -5,7 +5,7 @@ writes nothing, except the money that was spent: it is gone, whoever finished th
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -92,12 +92,22 @@ class Outcome:
 
 
 def record_outcomes(
-    connection: Connection, tx: int, batches: Sequence[Sequence[Outcome]]
+    connection: Connection,
+    tx: int,
+    batches: Sequence[Sequence[Outcome]],
+    now: Callable[[], datetime],
 ) -> list[list[bool]]:
-    """The handler for `store.write`: for each batch, whether each claim was still held."""
+    """For each batch, whether each claim was still held. A handler for `store.write`, given `now`.
+
+    Findings are stamped here: until now they waited for the store.
+    """
     outcomes = [outcome for batch in batches for outcome in batch]
     held = _settle_work(connection, outcomes)
     ours = [outcome for outcome, is_held in zip(outcomes, held, strict=True) if is_held]
+    recorded_at = to_microseconds(now())
+    for outcome in ours:
+        if outcome.finding is not None:
+            outcome.finding = outcome.finding._replace(recorded_at=recorded_at)
     _insert_attempts(connection, tx, ours)
     _insert_findings(connection, tx, ours)
     add_spending(connection, outcomes)

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -58,6 +60,7 @@ class Recorder:
         maker: OutcomeMaker,
         book: ReuseBook,
         observer: Observer,
+        now: Callable[[], datetime],
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -65,6 +68,7 @@ class Recorder:
         self._book = book
         self._observer = observer
         self._sleep = sleep
+        self._handler = partial(record_outcomes, now=now)  # one: its batches share transactions
 
     async def record(self, outcomes: Sequence[Outcome]) -> None:
         """Write outcomes; wait for a store that is away, and isolate one that it refuses."""
@@ -74,7 +78,7 @@ class Recorder:
         wait = 0.1
         while True:
             try:
-                held = await self._store.write(record_outcomes, outcomes)
+                held = await self._store.write(self._handler, outcomes)
                 break
             except StoreUnavailable:
                 if time.monotonic() + wait > deadline:
@@ -99,7 +103,7 @@ class Recorder:
             "enrich.unrecordable", event_id=str(outcomes[0].claim.event_id), error=repr(error)
         )
         buried = self._maker.unrecordable(outcomes[0], error)
-        held = await self._store.write(record_outcomes, [buried])
+        held = await self._store.write(self._handler, [buried])
         self._observe([buried], held)
 
     def _observe(self, outcomes: Sequence[Outcome], held: Sequence[bool]) -> None:

@@ -79,7 +79,7 @@ class Worker:
         self._sleep = sleep
         maker = OutcomeMaker(plan, store.new_ids, now, chance, actions_for)
         self._casework = Casework(store, plan, maker, now, sleep, screen)
-        self._recorder = Recorder(store, maker, self._casework.book, self._observer, sleep)
+        self._recorder = Recorder(store, maker, self._casework.book, self._observer, now, sleep)
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
         self._wakes: list[asyncio.Event] = []
         self._stopping = False

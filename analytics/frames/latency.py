@@ -17,10 +17,9 @@ def latency(history: History, *, by_source: bool = False, **scope: Unpack[Scope]
     """Percentiles of every stage of successful enrichments, first revisions only.
 
     Stages: ack (request headers until the answer was sent, accepted deliveries), queue (claimable
-    until claimed), model (inside the enricher), commit (answered until handed to the store: next to
-    nothing; the wait for the store's own commit, fsync included, is part of land), enriched
-    (arrived until handed to the store, retries included), land (handed to the store until in the
-    history).
+    until claimed), model (inside the enricher), commit (answered until the store's transaction
+    wrote it; that transaction's end, fsync included, is part of land), enriched (arrived until
+    then, retries included), land (from then until in the history).
     Over more than two million events, those of every n-th minute of arrival are measured.
     Out: source str (with by_source), stage str, count i64, p50_ms, p95_ms, p99_ms, max_ms f64 (ms).
     """
@@ -77,7 +76,7 @@ def _stages(key: str, rows: str, stages: dict[str, str]) -> str:
 def latency_over_time(
     history: History, *, every: timedelta = timedelta(hours=1), **scope: Unpack[Scope]
 ) -> pl.DataFrame:
-    """From arrival until handed to the store, over time.
+    """From arrival until the store has written the enrichment, over time.
 
     Out: at datetime[us, UTC] (start of the span in which they arrived), event_count i64,
     p50_ms, p95_ms, p99_ms f64 (ms; from a sketch, within about 2 %).

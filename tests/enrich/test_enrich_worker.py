@@ -520,3 +520,19 @@ def test_others_have_the_event_loop_within_a_batch(store: Store, clock: Clock) -
 
     asyncio.run(scene())
     assert len(seen) >= 10
+
+
+def test_an_enrichment_is_stamped_when_the_store_writes_it(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+    worker = make_worker(store, clock)
+    write = store.write
+
+    def write_later(handler: Any, payload: Any, size_bytes: int = 0) -> Any:
+        clock.pass_by(minutes=1)  # for each of: the claim, the outcome
+        return write(handler, payload, size_bytes)
+
+    store.write = write_later  # type: ignore[method-assign]
+    step(worker)
+    (finished,) = rows(store, "SELECT finished_at FROM attempts")
+    (recorded,) = rows(store, "SELECT recorded_at FROM enrichments")
+    assert recorded[0] - finished[0] == 60_000_000
