@@ -1,6 +1,9 @@
 """Landing as a stage of a running service: one task, its work on a thread of its own."""
 
 import asyncio
+import os
+import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +22,7 @@ from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
+NICENESS = 15
 
 
 def counted_in(metrics: Metrics) -> Callable[[Landed], None]:
@@ -46,7 +50,7 @@ async def run_landing(
     `on_landed` is called on the event loop after each landing, also after one without news.
     """
     lock = lock_of(place, "lander")
-    with ThreadPoolExecutor(1, thread_name_prefix="landing") as thread:
+    with ThreadPoolExecutor(1, "landing", give_way) as thread:
         work = _Work(store, place, settings, lock)
         loop = asyncio.get_running_loop()
         failures = 0
@@ -69,6 +73,15 @@ async def run_landing(
             await _pause(stop, _pause_seconds(settings, failures, leads=work.leads))
         await loop.run_in_executor(thread, work.let_go)
         await loop.run_in_executor(thread, lock.give_back)
+
+
+def give_way() -> None:
+    """Let other threads go before this one (where threads have priorities: Linux).
+
+    On a core that they share, a landing took acknowledgements from 1 to 9 ms.
+    """
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _pause_seconds(settings: HistorySettings, failures: int, *, leads: bool) -> float:

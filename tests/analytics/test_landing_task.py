@@ -1,11 +1,17 @@
 """Landing as a stage: until told to stop, behind a leader, through a history that is away."""
 
 import asyncio
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_native_id
+
+import pytest
 
 from analytics.history import connect
 from analytics.landing import Landed
-from analytics.landing_task import run_landing
+from analytics.landing_task import NICENESS, give_way, run_landing
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
@@ -86,3 +92,11 @@ def test_a_history_that_cannot_be_written_does_not_end_the_task(
         assert count(place) == 5
 
     asyncio.run(scene())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
+def test_its_thread_gives_way_to_all_others() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, get_native_id())
+    with ThreadPoolExecutor(1, initializer=give_way) as thread:
+        own = thread.submit(lambda: os.getpriority(os.PRIO_PROCESS, get_native_id())).result()
+    assert (own, os.getpriority(os.PRIO_PROCESS, get_native_id())) == (NICENESS, before)
