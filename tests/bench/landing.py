@@ -2,8 +2,7 @@
 
 python -m tests.bench.landing [--seconds 10] [--rate 500] [--rounds 3] [--write]
 `hooksift receive` on one core; every other round `hooksift land` works beside it on the same core.
-A reader looks at the history every 100 ms and times each event by when it first saw it there, so a
-lag is from the received request to the commit as notebooks see it.
+A lag is from the received request until the landing transaction wrote the event.
 """
 
 import argparse
@@ -11,15 +10,11 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from analytics.errors import HistoryError
-from analytics.history import connect
-from analytics.place import place_of
 from analytics.settings import HistorySettings
 from service.store import open_store
 from tests.bench.results import made_with, table, write_section
@@ -33,7 +28,7 @@ from tests.bench.running import (
     pinned,
     running,
 )
-from tests.bench.serve import HISTORY_PAUSE, PATIENCE_SECONDS, Watch, percentiles, received_at
+from tests.bench.serve import landed_at, percentiles, received_at
 
 TITLE = "Landing"
 COLUMNS = (
@@ -56,43 +51,19 @@ def landing(server: Server) -> Iterator[None]:
             process.wait(120)
 
 
-def looking(server: Server, since: datetime) -> Callable[[], list[int]]:
-    """Events landed since the last look."""
-    place, last = place_of(HistorySettings(), server.data), [since]
-
-    def look() -> list[int]:
-        try:
-            with connect(place, threads=1) as history:
-                found = history.sql("SELECT id, landed_at FROM events WHERE landed_at > ?", last)
-        except HistoryError:  # not made yet
-            return []
-        last[0] = max([last[0], *found["landed_at"]])
-        return list(found["id"])
-
-    return look
-
-
 def measured(server: Server, seconds: float, rate: float) -> tuple[dict[str, Any], list[float]]:
     """One round with landing: what the load says, and each event's lag in seconds."""
-    began = datetime.now(UTC)
-    with landing(server), Watch(looking(server, began), HISTORY_PAUSE) as landed:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        load(server, 1, rate=10)  # until the lander is up
-        while not landed.seen:
-            if time.monotonic() > deadline:
-                log = (server.data / "land.log").read_text()
-                raise SystemExit(f"nothing was landed in {PATIENCE_SECONDS} s:\n{log[-2000:]}")
-            time.sleep(0.1)
+    with landing(server):
+        first = datetime.now(UTC)
+        load(server, 2, rate=10)  # until the lander is up
+        store = open_store(server.url, upgrade=False)
+        landed_at(server, "events", "id", received_at(store, first).keys())
         began = datetime.now(UTC)
         told = load(server, seconds, rate=rate)
-        store = open_store(server.url, upgrade=False)
         events = received_at(store, began)
         store.close()
-        while not events.keys() <= landed.seen.keys():
-            if time.monotonic() > deadline + seconds:
-                raise SystemExit(f"not all of {len(events)} events were landed in time")
-            time.sleep(0.1)
-    return told, [landed.seen[event] - at for event, at in events.items()]
+        landed = landed_at(server, "events", "id", events.keys())
+    return told, [landed[event] - at for event, at in events.items()]
 
 
 def compare(server: Server, seconds: float, rate: float, rounds: int) -> list[str]:
@@ -134,8 +105,7 @@ def main() -> None:
             f"`python -m tests.bench.landing --seconds {asked.seconds:g} --rate {asked.rate:g}"
             f" --rounds {asked.rounds}`: `hooksift receive` on one core, and every other round"
             " `hooksift land` beside it on the same core; medians of the rounds. A lag is from the"
-            f" received request until a reader saw it, which looks every"
-            f" {HISTORY_PAUSE * 1000:g} ms; landing starts every"
+            " received request until the landing transaction wrote the event; landing starts every"
             f" {HistorySettings().interval_seconds:g} s."
         ),
         "",
