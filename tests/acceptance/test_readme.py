@@ -57,6 +57,21 @@ def test_the_configuration_that_the_readme_shows_is_valid(tmp_path: Path) -> Non
     assert set(hooksift.load_settings(path).sources) == {"github-issues"}
 
 
+def test_the_measured_figures_are_those_of_the_last_run() -> None:
+    results = (ROOT / "tests" / "bench" / "RESULTS.md").read_text()
+    rows = {
+        (store, what): (rate, times)
+        for store, what, rate, times in re.findall(
+            r"^\| (\w+) \| (tutorial|`receive`) \| ([\d,]+) \| ([\d.]+) \|", results, re.MULTILINE
+        )
+    }
+    shown = [
+        f"| {store} | {rows[store, 'tutorial'][0]} | {' | '.join(rows[store, '`receive`'])} |"
+        for store in ("sqlite", "postgresql")
+    ]
+    assert block("measured").splitlines()[2:] == shown
+
+
 def test_the_settings_that_the_readme_lists_are_those_of_the_program() -> None:
     rows = {s.path: markdown_row(s.path, s) for s in settings_of(hooksift.Settings)}
     listed = [line for line in block("settings").splitlines() if line.startswith("| `")]
