@@ -59,7 +59,7 @@ def explanation(preset: Preset, url: str) -> Iterator[tuple[str, str]]:
     if missing:
         yield "does not prove", ", ".join(missing)
     if preset.offers:
-        yield "can also use", ", ".join(preset.offers) + "  (authentication = ...)"
+        yield "can also use", ", ".join(setting_of(offer) for offer in preset.offers)
     if preset.verify.ts:
         yield "time window", f"{preset.verify.tolerance_seconds} s, both ways"
     if preset.handshake:
@@ -72,6 +72,12 @@ def explanation(preset: Preset, url: str) -> Iterator[tuple[str, str]]:
         yield "good to know", preset.notes
     for number, line in enumerate(preset.setup):
         yield ("set-up" if number == 0 else ""), line.replace("{url}", url)
+
+
+def setting_of(offer: str) -> str:
+    """The key of a source, or of the receiver, that asks a sender for this."""
+    elsewhere = {"ip list": "allow_addresses = [...]", "mtls": "[receive] client_ca"}
+    return elsewhere.get(offer, f'authentication = "{offer}"')
 
 
 def answers(preset: Preset) -> str:

@@ -6,7 +6,7 @@ To make it anew: `python -m service.provider_docs > docs/providers.md`.
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 
-from service.explaining import bound, method_of
+from service.explaining import bound, method_of, setting_of
 from service.preset import Preset, load_presets
 
 KINDS = {
@@ -76,7 +76,7 @@ def _provider(name: str, preset: Preset) -> Iterator[str]:
     yield from preset.setup
     yield "```\n"
     if preset.offers:
-        yield f"Can also use: {', '.join(f'`{offer}`' for offer in preset.offers)}.\n"
+        yield f"Can also use: {', '.join(f'`{setting_of(offer)}`' for offer in preset.offers)}.\n"
     if preset.notes:
         yield f"{preset.notes}\n"
 
