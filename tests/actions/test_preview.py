@@ -14,6 +14,7 @@ from enrich.actions import commands
 from enrich.actions.settings import GitHubTarget, RuleSettings, SlackTarget
 from service.store import Store
 from tests.actions.desk import Office, quick_url
+from tests.analytics.store_facts import put
 
 TARGETS = {
     "tickets": GitHubTarget(adapter="github", repositories=["acme/app"], token="env:NOWHERE"),
@@ -175,6 +176,7 @@ def test_the_list_shows_modes_and_promises(store_url: str, store: Store) -> None
     assert lines[0] == "tag-billing/1: tags at tickets (github), act, exactly once"
 
 
-def test_actions_are_listed(desk: Office, store_url: str) -> None:
+def test_actions_are_listed(store: Store, store_url: str) -> None:
+    put(store, "actions", {"event_id": 7})
     result = run(store_url, "actions")
     assert (result.exit_code, "outcome" in result.output) == (0, True)
