@@ -45,7 +45,7 @@ def sign(
     named.update(headers or {})
     try:
         return _signed(preset, secret, Draft(body, url, method, now, named))
-    except (IntakeError, msgspec.MsgspecError, RecursionError) as error:
+    except (IntakeError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise PresetError(f"preset {preset.name}: this body cannot be signed: {error}") from error
 
 

@@ -53,3 +53,9 @@ def test_a_body_without_room_for_the_signature_is_explained(name: str) -> None:
 def test_a_field_is_set_in_objects_made_on_the_way() -> None:
     assert with_field(b"", "a.b", 1) == b'{"a":{"b":1}}'
     assert with_field(b'{"a":[{},{"b":2}]}', "a[].b", 1) == b'{"a":[{"b":1},{"b":1}]}'
+
+
+def test_a_body_that_is_not_utf8_cannot_be_signed_within_it() -> None:
+    preset = load_preset("aws_sns")
+    with pytest.raises(PresetError, match="cannot be signed"):
+        sign(preset, new_keys(preset).sender, b'"1\xe9', url="https://h.example/x", now=0.0)
