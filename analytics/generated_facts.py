@@ -131,9 +131,11 @@ def text_macros() -> list[str]:
     complaints = _case("c", {name: words(found, "h") for name, found in COMPLAINTS.items()}, "''")
     return [
         f"CREATE OR REPLACE TEMP MACRO complaint(c, h) AS coalesce({complaints}, 'it fails')",
-        # Squared chance: some words are frequent, most are rare, as in any language.
+        # Skewed chance: some words are frequent, most are rare, as in any language. The words are a
+        # variable, because a list written out in a macro is built anew for each of them.
+        f"SET VARIABLE vocabulary = [{', '.join(map(quoted, vocabulary))}]",
         (
-            f"CREATE OR REPLACE TEMP MACRO word(h) AS [{', '.join(map(quoted, vocabulary))}]"
+            "CREATE OR REPLACE TEMP MACRO word(h) AS getvariable('vocabulary')"
             f"[(power((h % 100003)::DOUBLE / 100003, 1.6) * {size})::INT % {size} + 1]"
         ),
         (
