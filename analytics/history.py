@@ -173,7 +173,12 @@ def _options(place: Place, *, read_only: bool, inline_rows: int) -> str:
         parts.append(f"METADATA_SCHEMA {_quoted(SCHEMA)}")
     else:
         parts.append("META_JOURNAL_MODE 'WAL'")  # readers and the lander never wait for another
-    parts.append("READ_ONLY" if read_only else f"DATA_INLINING_ROW_LIMIT {int(inline_rows)}")
+    if read_only:
+        parts.append("READ_ONLY")
+    else:
+        # DuckLake reads an SQLite catalog by several connections, each at a moment of its own: a
+        # reader would miss the inlined rows that move into a file between two of them.
+        parts.append(f"DATA_INLINING_ROW_LIMIT {inline_rows if place.is_postgresql else 0}")
     return ", ".join(parts)
 
 

@@ -50,7 +50,8 @@ class HistorySettings(BaseModel):
         default=200,
         ge=0,
         le=2_000,
-        description="fewer new rows than this wait in the catalog instead of a file of their own",
+        description="fewer new rows than this wait in a PostgreSQL catalog instead of a file of"
+        " their own; an SQLite catalog holds none",
     )
     merge_seconds: float = Field(
         default=60, gt=0, description="pause between merges of small files"
@@ -59,7 +60,7 @@ class HistorySettings(BaseModel):
         default=24, ge=0, description="how long old snapshots can be read (AT VERSION)"
     )
     file_hours: float = Field(
-        default=6,
+        default=1,
         ge=0,
         description="how long a replaced file stays for readers that still hold it open",
     )

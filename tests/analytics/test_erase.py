@@ -1,6 +1,5 @@
 """A person who was erased is nowhere: not in a table, a snapshot, a data file, or the catalog."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +10,6 @@ from analytics.errors import HistoryError
 from analytics.history import connect
 from analytics.landing import Lander
 from analytics.place import Place
-from analytics.settings import HistorySettings
 from service.store import Store
 from tests.analytics.store_facts import put, put_events
 
@@ -44,29 +42,20 @@ def fill(store: Store, lander: Lander) -> list[int]:
         put(store, "labels", {"event_id": event})
         lander.land()
         lander.maintain()
-    put_events(store, 1, text=f"please call {PERSON}")  # waits in the catalog, inlined
+    put_events(store, 1, text=f"please call {PERSON}")
     lander.land()
     return kept
 
 
-@pytest.fixture(params=[0, 200], ids=["in files", "inlined"])
-def settings(request: pytest.FixtureRequest) -> HistorySettings:
-    return HistorySettings(inline_rows=request.param)
-
-
-def test_an_erased_person_is_found_in_no_file(
-    store: Store, open_lander: Callable[..., Lander], place: Place, settings: HistorySettings
-) -> None:
-    fill(store, open_lander(settings))
+def test_an_erased_person_is_found_in_no_file(store: Store, lander: Lander, place: Place) -> None:
+    fill(store, lander)
     assert places_that_hold(place, PERSON)  # the scan can see
     erase_person(place, [PERSON])
     assert places_that_hold(place, PERSON) + places_that_hold(place, PERSON.upper()) == []
 
 
-def test_everybody_else_stays(
-    store: Store, open_lander: Callable[..., Lander], place: Place, settings: HistorySettings
-) -> None:
-    kept = fill(store, open_lander(settings))
+def test_everybody_else_stays(store: Store, lander: Lander, place: Place) -> None:
+    kept = fill(store, lander)
     erase_person(place, [PERSON])
     with connect(place) as history:
         assert history.sql("SELECT id FROM events ORDER BY id")["id"].to_list() == kept

@@ -86,13 +86,15 @@ def test_merging_changes_nothing_that_is_read(lander: Lander, history: History) 
     assert history.sql("FROM events ORDER BY id").equals(before)
 
 
-def test_rows_that_wait_in_the_catalog_are_moved_into_a_file(store: Store, place: Place) -> None:
+def test_a_few_rows_wait_in_a_postgresql_catalog_and_are_then_moved_into_a_file(
+    store: Store, place: Place
+) -> None:
     with Lander(store, place, HistorySettings(inline_rows=200)) as lander, connect(place) as found:
         put_events(store, 5)
         lander.land()
-        waiting = len(data_files(found))
+        written = len(data_files(found))
         lander.maintain()
-        assert (waiting, len(data_files(found))) == (0, 1)
+        assert (written, len(data_files(found))) == (0 if place.is_postgresql else 1, 1)
 
 
 def test_a_snapshot_within_its_hours_is_read_as_it_was(
