@@ -29,9 +29,8 @@ WHERE revision = 1 AND NOT candidate
   AND event_id NOT IN (SELECT event_id FROM enrichments WHERE revision > 1 AND NOT candidate)
 UNION ALL
 SELECT * FROM enrichments
-WHERE revision > 1 AND NOT candidate AND (event_id, revision) IN (
-    SELECT (event_id, max(revision)) FROM enrichments
-    WHERE revision > 1 AND NOT candidate GROUP BY event_id)
+WHERE revision > 1 AND NOT candidate
+QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1
 """
 
 # Few events die: they are looked up among the enrichments, never the enrichments among them.

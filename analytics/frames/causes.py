@@ -13,7 +13,7 @@ ERROR_PRESETS = (
     "graylog", "honeybadger", "instana", "newrelic", "opsgenie", "pagerduty", "pingdom", "raygun",
     "rollbar", "sentry", "statuspage", "uptimerobot", "bugsnag", "betterstack",
 )  # fmt: skip
-NEVER = 1 << 40  # a minute that does not come
+ELSEWHERE = 0.8  # of the time that windows may cover
 TICKET_PRESETS = (
     "freshdesk", "front", "github", "gitlab", "helpscout", "hubspot", "intercom", "jira", "linear",
     "zendesk", "zoho_desk",
@@ -52,77 +52,110 @@ def errors_before_tickets(
     """
     error_sources = list(errors) if errors is not None else sources_of(history, ERROR_PRESETS)
     ticket_sources = list(tickets) if tickets is not None else sources_of(history, TICKET_PRESETS)
-    if not error_sources or not ticket_sources:
-        return pl.DataFrame(schema=SCHEMA)
     of_errors: Scope = {**scope, "source": error_sources}
-    of_tickets: Scope = {**scope, "source": ticket_sources}
-    every = thinning(history, of_errors)
+    seen = _frequent_errors(history, of_errors, candidates)
+    came = history.sql(
+        f"""SELECT category, {minute()} AS minute, count(*) AS n FROM current_enrichments
+        WHERE category IS NOT NULL AND {within(history, {**scope, "source": ticket_sources})}
+        GROUP BY ALL"""
+    )
+    if seen.is_empty() or came.is_empty():
+        return pl.DataFrame(schema=SCHEMA)
+    all_minutes = pl.concat([seen.select("minute"), came.select("minute")])
+    low, high = all_minutes.select(low=pl.min("minute"), high=pl.max("minute")).row(0)
+    span = range(low, high + 1)
+    windows = _windows(seen, minutes, span)
+    excess = pl.col("ticket_count") - pl.col("expected")
+    judged = (
+        _tickets_within(windows, came, span)
+        .filter(pl.col("ticket_count") >= least, pl.col("all_tickets") > pl.col("ticket_count"))
+        .with_columns(
+            expected=(pl.col("all_tickets") - pl.col("ticket_count"))
+            / (len(span) - pl.col("window_minutes"))
+            * pl.col("window_minutes")
+        )
+        .filter(excess > 0)
+        .with_columns(
+            lift=pl.col("ticket_count") / pl.col("expected"), z=excess / pl.col("expected").sqrt()
+        )
+    )
+    return (
+        judged.join(_titles(history, seen), on="fingerprint")
+        .select(*SCHEMA)
+        .sort("z", "fingerprint", "category", descending=[True, False, False])
+    )
+
+
+def _frequent_errors(history: History, scope: Scope, candidates: int) -> pl.DataFrame:
+    """In which minutes the most frequent errors were seen.
+
+    Out: fingerprint str, minute i64, n i64, first_event i64.
+    """
     frequent = history.sql(
         f"""SELECT fingerprint FROM enrichments
-        WHERE revision = 1 AND fingerprint IS NOT NULL AND {thinned(every)}
-          AND {within(history, of_errors)}
+        WHERE revision = 1 AND fingerprint IS NOT NULL AND {thinned(thinning(history, scope))}
+          AND {within(history, scope)}
         GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT {int(candidates)}"""
     )
-    if frequent.is_empty():
-        return pl.DataFrame(schema=SCHEMA)
     # As a list and not as a subquery, whose join would be built of the large side.
-    likely = ", ".join(map(quoted, frequent["fingerprint"]))
-    # Windows that touch are joined into one, and tickets are counted as differences of running
-    # totals at the ends: a join of every minute with every window took half a minute at 10 M.
-    query = f"""
-WITH err AS MATERIALIZED (
-    SELECT fingerprint, {minute()} AS minute, count(*) AS n, min(event_id) AS first_event
-    FROM enrichments
-    WHERE revision = 1 AND fingerprint IN ({likely})
-      AND {within(history, of_errors)}
-    GROUP BY ALL),
-top AS MATERIALIZED (
-    SELECT fingerprint, sum(n)::BIGINT AS error_count, min(first_event) AS first_event
-    FROM err GROUP BY fingerprint),
-tick AS MATERIALIZED (
-    SELECT category, {minute()} AS minute, count(*) AS n
-    FROM current_enrichments WHERE {within(history, of_tickets)} GROUP BY ALL),
-bounds AS MATERIALIZED (
-    SELECT min(low) AS low, max(high) AS high FROM (
-        SELECT min(minute) AS low, max(minute) AS high FROM tick
-        UNION ALL SELECT min(minute), max(minute) FROM err)),
-marks AS MATERIALIZED (
-    SELECT fingerprint, minute,
-           minute - lag(minute, 1, 0) OVER sorted > {int(minutes)} AS begins,
-           lead(minute, 1, {NEVER}) OVER sorted - minute > {int(minutes)} AS ends
-    FROM err WINDOW sorted AS (PARTITION BY fingerprint ORDER BY minute)),
-points AS MATERIALIZED (
-    SELECT fingerprint, least(minute + {int(minutes)}, high) AS minute, 1 AS sign
-    FROM marks CROSS JOIN bounds WHERE ends
-    UNION ALL
-    SELECT fingerprint, minute, -1 FROM marks WHERE begins),
-size AS MATERIALIZED (
-    SELECT fingerprint, sum(sign * minute)::BIGINT AS window_minutes,
-           any_value(high - low + 1) AS all_minutes
-    FROM points CROSS JOIN bounds GROUP BY fingerprint
-    HAVING window_minutes BETWEEN 1 AND 0.8 * all_minutes),
-running AS (
-    SELECT category, minute, sum(coalesce(n, 0)) OVER (PARTITION BY category ORDER BY minute) AS n
-    FROM (SELECT unnest(range(low, high + 1)) AS minute FROM bounds)
-    CROSS JOIN (SELECT DISTINCT category FROM tick) LEFT JOIN tick USING (category, minute)),
-hit AS (
-    SELECT fingerprint, category, sum(sign * n)::BIGINT AS ticket_count
-    FROM points SEMI JOIN size USING (fingerprint) JOIN running USING (minute) GROUP BY ALL),
-totals AS (SELECT category, sum(n) AS all_tickets FROM tick GROUP BY category),
-judged AS (
-    SELECT fingerprint, category, window_minutes, ticket_count,
-           (all_tickets - ticket_count) / (all_minutes - window_minutes) * window_minutes
-               AS expected
-    FROM hit JOIN size USING (fingerprint) JOIN totals USING (category)
-    WHERE ticket_count >= {int(least)} AND all_tickets > ticket_count),
-named AS (
-    SELECT id AS first_event, title AS error_title FROM events
-    WHERE id IN (SELECT first_event FROM top))
-SELECT fingerprint, error_title, category, error_count, window_minutes, ticket_count, expected,
-       ticket_count / expected AS lift, (ticket_count - expected) / sqrt(expected) AS z
-FROM judged JOIN top USING (fingerprint) LEFT JOIN named USING (first_event)
-WHERE ticket_count > expected ORDER BY z DESC, fingerprint, category"""
-    return history.sql(query)
+    likely = ", ".join(map(quoted, frequent["fingerprint"])) or "NULL"
+    return history.sql(
+        f"""SELECT fingerprint, {minute()} AS minute, count(*) AS n, min(event_id) AS first_event
+        FROM enrichments
+        WHERE revision = 1 AND fingerprint IN ({likely}) AND {within(history, scope)}
+        GROUP BY ALL"""
+    )
+
+
+def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
+    """The times just after each error; those that touch are one. Only where there is elsewhere.
+
+    Out: fingerprint str; begin, end i64 (minutes within `span`; end included, begin not);
+    window_minutes i64 (of all windows of the error).
+    """
+    begins = pl.col("minute").diff().over("fingerprint").fill_null(minutes + 1) > minutes
+    return (
+        seen.sort("fingerprint", "minute")
+        .with_columns(window=begins.cum_sum())
+        .group_by("fingerprint", "window")
+        .agg(begin=pl.col("minute").min(), end=pl.col("minute").max() + minutes)
+        .with_columns(pl.col("begin") - span[0], pl.col("end").clip(upper_bound=span[-1]) - span[0])
+        .with_columns(window_minutes=(pl.col("end") - pl.col("begin")).sum().over("fingerprint"))
+        .filter(pl.col("window_minutes").is_between(1, ELSEWHERE * len(span)))
+    )
+
+
+def _tickets_within(windows: pl.DataFrame, came: pl.DataFrame, span: range) -> pl.DataFrame:
+    """How many tickets of each category came within the windows of each error.
+
+    As differences of running totals, because a join of windows and minutes took half a minute.
+    Out: fingerprint, category str; window_minutes, ticket_count, all_tickets i64.
+    """
+    found = []
+    for (category,), part in came.partition_by("category", as_dict=True).items():
+        each = pl.DataFrame({"minute": span}).join(part, on="minute", how="left")
+        totals = each.sort("minute")["n"].fill_null(0).cum_sum()
+        in_each = totals.gather(windows["end"]) - totals.gather(windows["begin"])
+        found.append(
+            windows.with_columns(ticket_count=in_each)
+            .group_by("fingerprint", "window_minutes")
+            .agg(pl.col("ticket_count").sum())
+            .with_columns(category=pl.lit(category), all_tickets=pl.lit(totals[-1]))
+        )
+    return pl.concat(found)
+
+
+def _titles(history: History, seen: pl.DataFrame) -> pl.DataFrame:
+    """The title of each error's first event. Out: fingerprint, error_title str, error_count i64."""
+    errors = seen.group_by("fingerprint").agg(
+        pl.col("first_event").min(), error_count=pl.col("n").sum()
+    )
+    first = errors["first_event"].sort()
+    titles = history.sql(
+        f"""SELECT id AS first_event, title AS error_title FROM events
+        WHERE id IN ({", ".join(map(str, first))}) AND id BETWEEN {first[0]} AND {first[-1]}"""
+    )
+    return errors.join(titles, on="first_event", how="left").drop("first_event")
 
 
 def aftermath(
