@@ -5,7 +5,7 @@ HOOKSIFT = $(BIN)/hooksift $(if $(CONFIG),--config $(CONFIG))
 UV_VERSION := 0.13.9
 
 .DEFAULT_GOAL := help
-.PHONY: bench-history help setup demo serve lab test test-all check bench faults soak clean
+.PHONY: bench-history bench-enrich help setup demo serve lab test test-all check bench faults soak clean
 
 help: ## what one can make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/'
@@ -55,6 +55,9 @@ check: .venv/.ready ## format, lint, types
 bench-history: .venv/.ready ## the notebooks' questions on ten million made-up events (15 GB of disk)
 	@$(BIN)/python -m tests.bench.history --write $(ARGS)
 	@$(BIN)/python -m tests.bench.landing --write
+
+bench-enrich: .venv/.ready ## how close to a model's limit calls come without being refused
+	@$(BIN)/python -m tests.bench.pace --write $(ARGS)
 
 clean: ## remove .venv and caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,9 +1,12 @@
-"""A provider in virtual time with a known limit: a token bucket, a latency, outages."""
+"""A provider in virtual time with a known limit: a capacity, a latency, outages."""
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from servers.openai_server import Capacity
 
 from enrich.enricher import Answer, Verdict
 from enrich.errors import EnrichError, Spent, TransientError
@@ -14,17 +17,13 @@ VERDICT = Verdict("billing", "low", "neutral", "en", (), "x", 1.0)
 
 @dataclass
 class Provider:
-    """Admits `per_second` calls and a burst; counts what it admitted and refused."""
+    """Admits what its capacity allows; keeps when it admitted, refused and failed."""
 
-    per_second: float
-    burst: float
+    capacity: Capacity
     latency: Callable[[], float]
     clock: Callable[[], float]
-    retry_after: Callable[[float], float | None] = lambda wait: wait
     down_from: float = float("inf")
     down_until: float = float("-inf")
-    tokens: float = 0.0
-    filled_at: float = 0.0
     admitted: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
     failed: list[float] = field(default_factory=list)
@@ -35,19 +34,20 @@ class Provider:
             self.failed.append(now)
             await asyncio.sleep(0.05)
             raise TransientError("server_error", "down", spent=Spent(1))
-        if not self.filled_at:
-            self.tokens, self.filled_at = self.burst, now
-        gained = (now - self.filled_at) * self.per_second
-        self.tokens, self.filled_at = min(self.burst, self.tokens + gained), now
-        if self.tokens < 1:
+        wait = self.capacity.admits({}, now)
+        if wait:
             self.refused.append(now)
             await asyncio.sleep(0.01)
-            wait = self.retry_after((1 - self.tokens) / self.per_second)
-            raise TransientError("rate_limited", "429", retry_after_seconds=wait, spent=Spent(1))
-        self.tokens -= 1
+            asked = self._retry_after(wait)
+            raise TransientError("rate_limited", "429", retry_after_seconds=asked, spent=Spent(1))
         self.admitted.append(now)
         await asyncio.sleep(self.latency())
         return Answer(VERDICT, "p", "m", "v", Spent(1))
+
+    def _retry_after(self, wait: float) -> float | None:
+        if self.capacity.retry_after == "never":
+            return None
+        return wait if self.capacity.retry_after == "exact" else float(math.ceil(wait))
 
 
 async def drive(pace: Pace, provider: Provider, seconds: float, callers: int = 100) -> None:

@@ -2,20 +2,21 @@
 
 import asyncio
 import random
+from functools import cache
 from typing import Any
 
 import pytest
+from servers.openai_server import Capacity
 from simulated_provider import Provider, drive
 from virtual_time import run_virtually
 
 from enrich.breaker import FAILURES_TO_OPEN, Breaker
 from enrich.errors import MisconfiguredError, TransientError, UnprocessableError
 from enrich.pace import Pace
+from enrich.rate import RateFinder
 
 
-def driven(
-    per_second: float, burst: float, latency: float, seconds: float, **more: Any
-) -> Provider:
+def driven(capacity: Capacity, latency: float, seconds: float, **more: Any) -> Provider:
     """The provider after so many seconds of 100 callers."""
     pace_options = {"max_concurrency": more.pop("max_concurrency", 64)}
     pace_options |= {k: more.pop(k) for k in ("calls_per_minute",) if k in more}
@@ -23,58 +24,116 @@ def driven(
     async def main() -> Provider:
         clock = asyncio.get_running_loop().time
         chance = random.Random(1)
-        provider = Provider(per_second, burst, lambda: latency * (0.5 + chance.random()), clock)
-        for name, value in more.items():
-            setattr(provider, name, value)
+        provider = Provider(capacity, lambda: latency * (0.5 + chance.random()), clock, **more)
         await drive(Pace("m", clock=clock, **pace_options), provider, seconds)
         return provider
 
     return run_virtually(main())
 
 
-LIMITS = [(10, 5, 0.5), (50, 10, 0.2), (50, 50, 1.0), (100, 100, 0.05), (200, 20, 0.1)]
+def share_of_limit(provider: Provider, seconds: float) -> float:
+    return len(provider.admitted) / (provider.capacity.per_second * seconds)
 
 
+def share_refused(provider: Provider) -> float:
+    return len(provider.refused) / (len(provider.refused) + len(provider.admitted))
+
+
+LIMITS = [(10, 5, 0.5), (20, 20, 1.0), (50, 10, 0.2), (50, 50, 0.5), (80, 40, 0.05)]
+TOLD = ["exact", "whole seconds", "never"]
+
+
+@cache
+def a_minute(limit: float, burst: float, latency: float, told: Any) -> Provider:
+    return driven(Capacity(limit, burst, told), latency, 60)
+
+
+@pytest.mark.parametrize("told", TOLD)
 @pytest.mark.parametrize(("limit", "burst", "latency"), LIMITS)
-def test_nine_tenths_of_the_limit_are_reached(limit: float, burst: float, latency: float) -> None:
-    provider = driven(limit, burst, latency, 120)
-    assert len(provider.admitted) >= 0.9 * limit * 120
+def test_within_a_minute_nine_tenths_of_a_limit_nobody_told_are_used(
+    limit: float, burst: float, latency: float, told: Any
+) -> None:
+    assert share_of_limit(a_minute(limit, burst, latency, told), 60) >= 0.9
 
 
+@pytest.mark.parametrize("told", TOLD)
 @pytest.mark.parametrize(("limit", "burst", "latency"), LIMITS)
 def test_fewer_than_two_in_a_hundred_calls_are_refused(
-    limit: float, burst: float, latency: float
+    limit: float, burst: float, latency: float, told: Any
 ) -> None:
-    provider = driven(limit, burst, latency, 120)
-    assert len(provider.refused) < 0.02 * (len(provider.refused) + len(provider.admitted))
+    assert share_refused(a_minute(limit, burst, latency, told)) < 0.02
 
 
-def test_a_provider_that_never_says_when_is_paced_too() -> None:
-    provider = driven(50, 10, 0.2, 120, retry_after=lambda _wait: None)
-    assert len(provider.admitted) >= 0.9 * 50 * 120
+def tokens(limit: float, burst: float) -> Capacity:
+    chance = random.Random(2)
+    return Capacity(limit, burst, cost=lambda _request: chance.uniform(0.4, 1.6))
+
+
+def test_a_limit_of_tokens_is_used_to_nine_tenths() -> None:
+    assert share_of_limit(driven(tokens(40, 40), 0.2, 60), 60) >= 0.9
+
+
+def test_under_a_limit_of_tokens_few_calls_are_refused() -> None:
+    assert share_refused(driven(tokens(40, 40), 0.2, 60)) < 0.02
+
+
+@cache
+def two_minutes_of_windows(told: Any) -> Provider:
+    return driven(Capacity(40, 400, told, window_seconds=10.0), 0.2, 120)
+
+
+def test_a_limit_that_opens_anew_every_ten_seconds_is_used_to_nine_tenths() -> None:
+    assert share_of_limit(two_minutes_of_windows("whole seconds"), 120) >= 0.9
+
+
+def test_a_window_that_is_used_up_and_does_not_say_so_is_still_mostly_used() -> None:
+    assert share_of_limit(two_minutes_of_windows("never"), 120) >= 0.75
+
+
+def test_a_window_that_is_used_up_and_does_not_say_so_is_hardly_knocked_at() -> None:
+    assert share_refused(two_minutes_of_windows("never")) < 0.02
+
+
+def test_a_rate_that_is_not_used_does_not_climb() -> None:
+    finder = RateFinder()
+    for n in range(100):
+        finder.started(n / 20)
+    finder.met_limit(5.0, 0.0)
+    found = finder.per_second
+    for second in range(6, 600):
+        finder.interval(float(second))
+    assert finder.per_second == found
+
+
+def test_while_all_is_refused_single_calls_ask_ever_more_rarely() -> None:
+    finder = RateFinder()
+    for n in range(100):
+        finder.started(n / 100)
+    pauses = [finder.met_limit(1.0 + n, 0.0) for n in range(9)]
+    assert pauses[1:] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.0, 3.0, 3.0]
 
 
 def test_a_known_limit_is_kept_without_a_single_refusal() -> None:
-    assert driven(10, 5, 0.5, 60, calls_per_minute=580).refused == []
+    assert driven(Capacity(10, 5), 0.5, 60, calls_per_minute=580).refused == []
 
 
 def test_no_more_calls_run_at_a_time_than_allowed() -> None:
-    provider = driven(1000, 1000, 1.0, 30, max_concurrency=7)
+    provider = driven(Capacity(1000, 1000), 1.0, 30, max_concurrency=7)
     assert len(provider.admitted) <= 7 * 30 / 0.5
 
 
 def test_after_an_outage_no_herd_comes() -> None:
-    provider = driven(50, 10, 0.2, 120, down_from=1040.0, down_until=1070.0)
+    provider = driven(Capacity(50, 10), 0.2, 120, down_from=1040.0, down_until=1070.0)
     first = next(at for at in provider.admitted if at >= 1070.0)
     assert sum(first <= at < first + 1.0 for at in provider.admitted) <= 60
 
 
 def test_during_an_outage_hardly_anybody_calls() -> None:
-    assert len(driven(50, 10, 0.2, 120, down_from=1040.0, down_until=1070.0).failed) <= 25
+    assert len(driven(Capacity(50, 10), 0.2, 120, down_from=1040.0, down_until=1070.0).failed) <= 25
 
 
 def test_after_an_outage_the_old_rate_comes_back() -> None:
-    provider = driven(50, 10, 0.2, 150, down_from=1040.0, down_until=1070.0)
+    provider = driven(Capacity(50, 10), 0.2, 150, down_from=1040.0, down_until=1070.0)
     assert sum(1110 <= at < 1150 for at in provider.admitted) >= 0.9 * 50 * 40
 
 

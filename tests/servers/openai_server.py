@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 import uvicorn
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
@@ -91,26 +91,50 @@ def says(content: str) -> Reply:
 
 @dataclass
 class Capacity:
-    """So many calls a second, and so many at once beyond it: more get 429."""
+    """So much a second, and so much at once beyond it: more get 429.
 
-    calls_per_second: float
-    burst: int
-    retry_after: bool = True
-    tokens: float = 0.0
+    A call costs 1, or what `cost` says of its request (a limit of tokens). With `window_seconds`
+    everything of a window may be had at once, and nothing more until the next one opens.
+    """
+
+    per_second: float
+    burst: float
+    retry_after: Literal["exact", "whole seconds", "never"] = "exact"
+    cost: Callable[[Json], float] = lambda _request: 1.0
+    window_seconds: float | None = None
+    left: float = 0.0
     filled_at: float = 0.0
 
-    def admits(self, now: float) -> float:
-        """0 when the call may pass, else the seconds until one may."""
-        if self.filled_at == 0.0:
-            self.tokens, self.filled_at = float(self.burst), now
-        self.tokens = min(
-            float(self.burst), self.tokens + (now - self.filled_at) * self.calls_per_second
-        )
-        self.filled_at = now
-        if self.tokens >= 1.0:
-            self.tokens -= 1.0
+    def admits(self, request: Json, now: float) -> float:
+        """0 when the call may pass, else the seconds until it may."""
+        self._fill(now)
+        cost = self.cost(request)
+        if self.left >= cost:
+            self.left -= cost
             return 0.0
-        return (1.0 - self.tokens) / self.calls_per_second
+        if self.window_seconds is not None:
+            return self.filled_at + self.window_seconds - now
+        return (cost - self.left) / self.per_second
+
+    def refusal(self, wait: float) -> Reply:
+        """429 with the headers that this provider sends."""
+        if self.retry_after == "never":
+            return rate_limited()
+        if self.retry_after == "whole seconds":
+            return rate_limited(retry_after=str(math.ceil(wait)))
+        return rate_limited(
+            retry_after_ms=str(int(wait * 1000) + 1), retry_after=str(math.ceil(wait))
+        )
+
+    def _fill(self, now: float) -> None:
+        if self.filled_at == 0.0:
+            self.left, self.filled_at = self.burst, now
+        if self.window_seconds is None:
+            self.left = min(self.burst, self.left + (now - self.filled_at) * self.per_second)
+            self.filled_at = now
+        elif now >= self.filled_at + self.window_seconds:
+            self.left = self.per_second * self.window_seconds
+            self.filled_at = now
 
 
 class FakeOpenAI:
@@ -131,8 +155,8 @@ class FakeOpenAI:
         self.capacity: Capacity | None = None
         self.delay_seconds = 0.0
         self.down = False
-        self.admitted_count = 0
-        self.refused_count = 0
+        self.admitted_at: list[float] = []
+        self.refused_at: list[float] = []
         self.started_at: list[float] = []
         self.most_running_count = 0
 
@@ -141,6 +165,8 @@ class FakeOpenAI:
             await lifespan(receive, send)
             return
         body = await read_body(receive)
+        if not body:
+            return  # the client went away
         self.started_at.append(time.monotonic())
         self.running_count += 1
         self.most_running_count = max(self.most_running_count, self.running_count)
@@ -166,10 +192,10 @@ class FakeOpenAI:
             return self.script.popleft()
         if self.down:
             return error_reply(503, "overloaded")
-        limited = self._limited()
+        limited = self._limited(request)
         if limited is not None:
             return limited
-        self.admitted_count += 1
+        self.admitted_at.append(time.monotonic())
         if self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
         return Reply(content=self.model(request))
@@ -192,18 +218,14 @@ class FakeOpenAI:
             return strict_problem(form["json_schema"])
         return None
 
-    def _limited(self) -> Reply | None:
+    def _limited(self, request: Json) -> Reply | None:
         if self.capacity is None:
             return None
-        wait = self.capacity.admits(time.monotonic())
+        wait = self.capacity.admits(request, time.monotonic())
         if wait == 0.0:
             return None
-        self.refused_count += 1
-        if not self.capacity.retry_after:
-            return rate_limited()
-        return rate_limited(
-            retry_after_ms=str(int(wait * 1000) + 1), retry_after=str(math.ceil(wait))
-        )
+        self.refused_at.append(time.monotonic())
+        return self.capacity.refusal(wait)
 
     def _body(self, reply: Reply, body: bytes) -> bytes:
         if reply.body is not None:
@@ -304,6 +326,8 @@ async def read_body(receive: Any) -> bytes:
     body = b""
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
         body += message.get("body", b"")
         if not message.get("more_body"):
             return body
