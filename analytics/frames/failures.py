@@ -64,10 +64,10 @@ def actions(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     event_count i64, p50_ms, p99_ms f64 (ms).
     """
     return history.sql(
-        f"""SELECT source, rule, adapter, outcome, error_kind, count(*) AS action_count,
+        f"""SELECT * EXCLUDE (ms), ms[1] AS p50_ms, ms[2] AS p99_ms FROM (
+            SELECT source, rule, adapter, outcome, error_kind, count(*) AS action_count,
                    count(DISTINCT event_id) AS event_count,
-                   quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), 0.5) AS p50_ms,
-                   quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), 0.99) AS p99_ms
-        FROM actions WHERE {within(history, scope)}
-        GROUP BY ALL ORDER BY action_count DESC"""
+                   quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), [0.5, 0.99]) AS ms
+            FROM actions WHERE {within(history, scope)} GROUP BY ALL)
+        ORDER BY action_count DESC"""
     )

@@ -21,6 +21,7 @@ def labelled(
     labelled_at datetime[us, UTC].
     """
     condition = within(history, scope)
+    # The few labelled ones are looked up among all enrichments, before those in force are told.
     return history.sql(
         f"""
 WITH words AS (
@@ -29,9 +30,9 @@ WITH words AS (
     FROM labels WHERE field = '{field}' AND {condition} GROUP BY event_id),
 said AS (
     SELECT event_id, {field} AS predicted, confidence, provider, model, prompt_version, degraded
-    FROM current_enrichments
-    WHERE event_id BETWEEN (SELECT min(event_id) FROM words) AND (SELECT max(event_id) FROM words)
-      AND {condition})
+    FROM enrichments
+    WHERE NOT candidate AND event_id IN (SELECT event_id FROM words) AND {condition}
+    QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY revision DESC) = 1)
 SELECT event_id, source, label, predicted, confidence, provider, model, prompt_version, degraded,
        labelled_at
 FROM words JOIN said USING (event_id) ORDER BY event_id"""
