@@ -6,7 +6,7 @@ from typing import Unpack
 import polars as pl
 
 from analytics.history import History
-from analytics.scope import Scope, minute, quoted, thinned, thinning, within
+from analytics.scope import Scope, minute, quoted, within
 
 ERROR_PRESETS = (
     "alertmanager", "aws_sns", "checkly", "cloudwatch", "datadog", "gcp_monitoring", "grafana",
@@ -22,8 +22,16 @@ TICKET_PRESETS = (
 
 def sources_of(history: History, presets: Iterable[str]) -> list[str]:
     """The sources whose deliveries had one of these presets, in order."""
-    found = history.sql("SELECT DISTINCT source, preset FROM events")
-    named = found.filter(found["preset"].is_in(list(presets)))
+    return _of(_sources(history, {}), presets)
+
+
+def _sources(history: History, scope: Scope) -> pl.DataFrame:
+    condition = within(history, scope, "id")
+    return history.sql(f"SELECT DISTINCT source, preset FROM events WHERE {condition}")
+
+
+def _of(found: pl.DataFrame, presets: Iterable[str]) -> list[str]:
+    named = found.filter(pl.col("preset").is_in(list(presets)))
     return named["source"].unique().sort().to_list()
 
 
@@ -39,21 +47,21 @@ def errors_before_tickets(
 ) -> pl.DataFrame:
     """Which errors come before more tickets than usual, and of which category.
 
-    For each of the `candidates` most frequent error fingerprints (as a sample tells): the
-    tickets of each category that arrived within `minutes` after a minute in which the error was
-    seen, against how many arrive in as much time otherwise. A minute is counted once however
-    often the error came in it, and overlapping windows once; an error whose windows cover more
-    than four fifths of the time is left out, as there is no elsewhere to compare with. `errors`
-    and `tickets` name sources; by default those whose preset is known for one or the other.
+    For each of the `candidates` most frequent error fingerprints: the tickets of each category that
+    arrived within `minutes` after a minute in which the error was seen, against how many arrive in
+    as much time otherwise. A minute is counted once however often the error came in it, and
+    overlapping windows once; an error whose windows cover more than four fifths of the time is left
+    out, as there is no elsewhere to compare with. `errors` and `tickets` name sources; by default
+    those whose preset is known for one or the other.
     Out: fingerprint, error_title, category str; error_count i64, window_minutes i64 (minutes
     covered by the windows), ticket_count i64 (in them), expected f64 (tickets in as many minutes
     elsewhere), lift f64 (ticket_count / expected), z f64 (how unlikely by chance, in standard
     deviations). Only rows with at least `least` tickets and more than expected; highest z first.
     """
-    error_sources = list(errors) if errors is not None else sources_of(history, ERROR_PRESETS)
-    ticket_sources = list(tickets) if tickets is not None else sources_of(history, TICKET_PRESETS)
-    of_errors: Scope = {**scope, "source": error_sources}
-    seen = _frequent_errors(history, of_errors, candidates)
+    found = _sources(history, scope)
+    error_sources = _of(found, ERROR_PRESETS) if errors is None else list(errors)
+    ticket_sources = _of(found, TICKET_PRESETS) if tickets is None else list(tickets)
+    seen = _frequent_errors(history, scope, error_sources, candidates)
     came = history.sql(
         f"""SELECT category, {minute()} AS minute, count(*) AS n FROM current_enrichments
         WHERE category IS NOT NULL AND {within(history, {**scope, "source": ticket_sources})}
@@ -82,29 +90,32 @@ def errors_before_tickets(
     return (
         judged.join(_titles(history, seen), on="fingerprint")
         .select(*SCHEMA)
+        .cast({"fingerprint": pl.String})
         .sort("z", "fingerprint", "category", descending=[True, False, False])
     )
 
 
-def _frequent_errors(history: History, scope: Scope, candidates: int) -> pl.DataFrame:
-    """In which minutes the most frequent errors were seen.
+def _frequent_errors(
+    history: History, scope: Scope, sources: list[str], candidates: int
+) -> pl.DataFrame:
+    """In which minutes the most frequent errors of the sources were seen.
 
-    Out: fingerprint str, minute i64, n i64, first_event i64.
+    Sources are compared here, as there are few errors; in SQL it is done for every event.
+    Out: fingerprint enum, minute i64, n i64, first_event i64.
     """
-    frequent = history.sql(
-        f"""SELECT fingerprint FROM enrichments
-        WHERE revision = 1 AND fingerprint IS NOT NULL AND {thinned(thinning(history, scope))}
-          AND {within(history, scope)}
-        GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint LIMIT {int(candidates)}"""
+    condition = f"revision = 1 AND fingerprint IS NOT NULL AND {within(history, scope)}"
+    errors = history.sql(
+        f"""SELECT fingerprint, any_value(source) AS source FROM enrichments WHERE {condition}
+        GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint"""
     )
+    frequent = errors.filter(pl.col("source").is_in(sources))["fingerprint"].head(candidates)
     # As a list and not as a subquery, whose join would be built of the large side.
-    likely = ", ".join(map(quoted, frequent["fingerprint"])) or "NULL"
+    likely = ", ".join(map(quoted, frequent)) or "NULL"
     return history.sql(
         f"""SELECT fingerprint, {minute()} AS minute, count(*) AS n, min(event_id) AS first_event
-        FROM enrichments
-        WHERE revision = 1 AND fingerprint IN ({likely}) AND {within(history, scope)}
-        GROUP BY ALL"""
-    )
+        FROM enrichments JOIN (SELECT unnest([{likely}]) AS fingerprint) USING (fingerprint)
+        WHERE {condition} GROUP BY ALL"""
+    ).cast({"fingerprint": pl.Enum(frequent)})
 
 
 def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
