@@ -25,8 +25,9 @@ from tests.bench.running import (
 )
 from tests.bench.settling import settle
 
-KINDS = ("bare", "tutorial", "nocommit", "ours", "serve")
+KINDS = ("empty", "bare", "tutorial", "nocommit", "ours", "serve")
 NAMES = {
+    "empty": "the HTTP server alone",
     "bare": "bare handler",
     "nocommit": "`receive` without the commit",
     "ours": "`receive`",

@@ -4,6 +4,7 @@ tutorial    FastAPI + SQLModel + BackgroundTasks, as their documentation writes 
 ours        the receive path as `hooksift receive` runs it
 nocommit    the same, answered without waiting for a commit that never happens
 bare        a Litestar @post handler that verifies and parses, and nothing else
+empty       an ASGI application that reads the body and answers: what the HTTP server alone costs
 """
 
 import asyncio
@@ -118,6 +119,24 @@ def bare(_url: str, secret: str) -> Any:
     return Litestar([receive], openapi_config=None, logging_config=None)
 
 
+def empty(_url: str, _secret: str) -> Any:
+    """What the HTTP server costs, below everything else."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"21")]
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        await receive()
+        await send({"type": "http.response.start", "status": 202, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"status":"accepted"}'})
+
+    return answer
+
+
 def ours(url: str, secret: str, *, commit: bool = True) -> Any:
     """The product, logging to standard error as always."""
     from service import logs
@@ -160,6 +179,7 @@ def main() -> None:
     makers = {
         "tutorial": tutorial,
         "bare": bare,
+        "empty": empty,
         "ours": ours,
         "nocommit": lambda u, s: ours(u, s, commit=False),
     }
