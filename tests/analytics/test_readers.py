@@ -72,6 +72,6 @@ def newest(place: Place) -> int:
 def test_two_thousand_landings_under_two_readers(
     store: Store, lander: Lander, place: Place
 ) -> None:
-    asked, slowest = read_while_landing(store, lander, place, 2000, merge_every=60)
+    asked, slowest = read_while_landing(store, lander, place, 2000, merge_every=20)
     print(f"2,000 landings (slowest {slowest:.2f} s), readers asked {asked} times")
     assert min(asked) > 100
