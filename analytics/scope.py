@@ -11,7 +11,7 @@ from typing import TypedDict
 from analytics.history import History
 from analytics.views import EPOCH_MS, ID_SHIFT
 
-ENOUGH_EVENTS = 2_000_000
+ENOUGH_EVENTS = 1_000_000
 
 
 class Scope(TypedDict, total=False):
@@ -48,7 +48,7 @@ def within(history: History, scope: Scope, id_column: str = "event_id", table: s
 def thinning(history: History, scope: Scope) -> int:
     """One of how many minutes of arrival is enough for percentiles over the scope: 1, 2, 4, ...
 
-    Percentiles of two million events are as good as those of ten, and take a fifth of the time.
+    Percentiles of a million events are as good as those of ten, and take a fraction of the time.
     """
     found = history.sql(f"SELECT count(*) AS n FROM events WHERE {within(history, scope, 'id')}")
     every = 1

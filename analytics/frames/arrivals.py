@@ -173,7 +173,7 @@ def senders(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     the provider says it happened to its arrival; null where it does not say);
     retry_after_p50_ms f64 (from a delivery's arrival to that of its duplicate);
     replay_count i64 (suspected replays); body_p50_bytes f64.
-    Order is compared within about a minute; over more than two million events, clocks and sizes are
+    Order is compared within about a minute; over more than a million events, clocks and sizes are
     those of every n-th minute.
     """
     every = thinning(history, scope)

@@ -19,18 +19,19 @@ def failures(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
         f"""
 WITH failed AS (
     SELECT event_id, source, provider, coalesce(error_kind, '(none)') AS error_kind,
-           count(*) AS attempt_count, arg_max(error, id) AS example,
-           max(finished_at) AS last_at
+           count(*) AS attempt_count, bool_or(outcome = 'dead') AS gave_up,
+           arg_max(error, id) AS example, max(finished_at) AS last_at
     FROM attempts WHERE outcome <> 'enriched' AND {within(history, scope)} GROUP BY ALL),
+gone AS (SELECT DISTINCT event_id, true AS is_gone FROM failed WHERE gave_up),
 saved AS (
     SELECT DISTINCT event_id, true AS is_saved FROM enrichments
     WHERE NOT candidate AND event_id IN (SELECT event_id FROM failed))
 SELECT f.source, f.provider, f.error_kind, sum(attempt_count)::BIGINT AS attempt_count,
        count(*) AS event_count,
        count(is_saved) AS recovered_count,
-       count(d.event_id) AS dead_count,
+       count(is_gone) FILTER (is_saved IS NULL) AS dead_count,
        arg_max(f.example, f.last_at) AS example, max(f.last_at) AS last_at
-FROM failed f LEFT JOIN saved USING (event_id) LEFT JOIN dead_events d USING (event_id)
+FROM failed f LEFT JOIN saved USING (event_id) LEFT JOIN gone USING (event_id)
 GROUP BY f.source, f.provider, f.error_kind ORDER BY attempt_count DESC, f.source, f.error_kind"""
     )
 
@@ -63,11 +64,12 @@ def actions(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     Out: source, rule, adapter, outcome, error_kind str; action_count i64 (tries),
     event_count i64, p50_ms, p99_ms f64 (ms).
     """
+    # A list made unique takes half the time of count(DISTINCT) over three million tries.
     return history.sql(
         f"""SELECT * EXCLUDE (ms), ms[1] AS p50_ms, ms[2] AS p99_ms FROM (
             SELECT source, rule, adapter, outcome, error_kind, count(*) AS action_count,
-                   count(DISTINCT event_id) AS event_count,
+                   list_unique(list(event_id))::BIGINT AS event_count,
                    quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), [0.5, 0.99]) AS ms
             FROM actions WHERE {within(history, scope)} GROUP BY ALL)
-        ORDER BY action_count DESC"""
+        ORDER BY action_count DESC, source, rule, adapter, outcome, error_kind"""
     )

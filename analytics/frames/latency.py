@@ -20,7 +20,7 @@ def latency(history: History, *, by_source: bool = False, **scope: Unpack[Scope]
     until claimed), model (inside the enricher), commit (answered until the store's transaction
     wrote it; that transaction's end, fsync included, is part of land), enriched (arrived until
     then, retries included), land (from then until in the history).
-    Over more than two million events, those of every n-th minute of arrival are measured.
+    Over more than a million events, those of every n-th minute of arrival are measured.
     Out: source str (with by_source), stage str, count i64, p50_ms, p95_ms, p99_ms, max_ms f64 (ms).
     """
     key = "source, " if by_source else ""
