@@ -1,23 +1,25 @@
 """`hooksift enrich-again`: history under another prompt or model, compared before it counts.
 
-Every answer is kept as a candidate revision beside the one in force. Applying appends the
-candidate once more as the revision in force; nothing is overwritten, no action is triggered.
-Candidates of the same prompt and model are never paid for twice.
+Every answer is kept as a candidate revision beside the one in force (`enrich.candidates` brings it
+into force). Candidates of the same prompt and model are never paid for twice, and copies of one
+error once, from masked text, as the worker does.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from enrich.chain import Asked, Chain
-from enrich.enricher import Answer, EventText, Verdict
+from enrich.enricher import Answer, EventText
 from enrich.errors import Spent
+from enrich.learned import FingerprintMemory
 from enrich.loading import load_events, tags_of
+from enrich.prints import EventPrinter
 from enrich.prompt import build_prompt, event_message
 from enrich.record import AttemptNote, Finding, Outcome, record_trials
 from enrich.settings import ModelSettings
@@ -27,6 +29,7 @@ from service.store.queue import ENRICH, Claim
 from service.store.tables import to_microseconds
 
 BATCH = 100
+IDS_A_QUERY = 1_000
 OUTPUT_TOKENS = 90  # of a typical answer
 TRIAL_NUMBER = 0  # attempts of no claim
 
@@ -39,6 +42,7 @@ class Chosen(NamedTuple):
     category: str
     severity: str
     tags: frozenset[str]
+    fingerprint: str | None
     candidate_id: int | None
 
 
@@ -47,33 +51,11 @@ class Price:
     """What a run would cost at most. Nothing is asked for it."""
 
     event_count: int
+    call_count: int
     done_count: int
     input_tokens: int
     output_tokens: int
     cost_usd: float
-
-
-class Change(NamedTuple):
-    """What an event was called and what the candidate calls it."""
-
-    event_id: int
-    category: str
-    severity: str
-    tags: frozenset[str]
-    new_category: str
-    new_severity: str
-    new_tags: frozenset[str]
-    label: str | None
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """Which of category, severity and tags differ."""
-        pairs = {
-            "category": (self.category, self.new_category),
-            "severity": (self.severity, self.new_severity),
-            "tags": (self.tags, self.new_tags),
-        }
-        return tuple(name for name, (old, new) in pairs.items() if old != new)
 
 
 def choose(
@@ -88,6 +70,7 @@ def choose(
     rows = connection.execute(
         text(
             "SELECT e.id, e.source, n.category, n.severity, n.tags,"
+            " CASE WHEN n.suspicious THEN NULL ELSE n.fingerprint END,"
             " (SELECT max(c.id) FROM enrichments c WHERE c.event_id = e.id"
             "   AND c.candidate = :yes AND c.model = :model"
             f"  AND c.prompt_version IN ({_listed('v', prompt_versions)}))"
@@ -108,13 +91,23 @@ def choose(
         },
     )
     return [
-        Chosen(event_id, of, category, severity, frozenset(tags_of(tags)), candidate_id)
-        for event_id, of, category, severity, tags, candidate_id in rows
+        Chosen(event_id, of, category, severity, frozenset(tags_of(tags)), print_, candidate_id)
+        for event_id, of, category, severity, tags, print_, candidate_id in rows
     ]
 
 
 def _listed(prefix: str, values: Sequence[str]) -> str:
     return ", ".join(f":{prefix}{number}" for number in range(len(values))) or "NULL"
+
+
+def unanswered(chosen: Iterable[Chosen]) -> list[list[Chosen]]:
+    """Those without a candidate: copies of one error together, every other event alone."""
+    groups: dict[object, list[Chosen]] = {}
+    for item in chosen:
+        if item.candidate_id is None:
+            alike = (item.source, item.fingerprint) if item.fingerprint else item.event_id
+            groups.setdefault(alike, []).append(item)
+    return list(groups.values())
 
 
 def price(
@@ -124,18 +117,39 @@ def price(
     model: ModelSettings | None,
 ) -> Price:
     """Tokens at four characters each, at the model's prices; the stub costs nothing."""
-    wanted = [c for c in chosen if c.candidate_id is None]
+    groups = unanswered(chosen)
+    events = sum(map(len, groups))
+    done = len(chosen) - events
     if model is None:
-        return Price(len(wanted), len(chosen) - len(wanted), 0, 0, 0.0)
+        return Price(events, len(groups), done, 0, 0, 0.0)
     characters = 0
-    for start in range(0, len(wanted), BATCH):
-        ids = [c.event_id for c in wanted[start : start + BATCH]]
+    for start in range(0, len(groups), BATCH):
+        ids = [group[0].event_id for group in groups[start : start + BATCH]]
         for event in load_events(connection, ids).values():
             system = build_prompt(taxonomy_of(event.source)).system
             characters += len(system) + len(event_message(event))
-    tokens, answers = characters // 4, OUTPUT_TOKENS * len(wanted)
+    tokens, answers = characters // 4, OUTPUT_TOKENS * len(groups)
     cost = (tokens * model.input_usd_per_million + answers * model.output_usd_per_million) / 1e6
-    return Price(len(wanted), len(chosen) - len(wanted), tokens, answers, cost)
+    return Price(events, len(groups), done, tokens, answers, cost)
+
+
+@dataclass
+class Ends:
+    """How a run ended: how many events of each kind of end, and what the calls cost."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    call_count: int = 0
+    cost_usd: float = 0.0
+
+    def note(self, outcomes: Sequence[Outcome], event_count: int) -> None:
+        """The outcomes of so many copies; where the first failed, the others were not asked."""
+        for outcome in outcomes:
+            self.counts[_end(outcome)] += 1
+            for attempt in outcome.attempts:
+                self.call_count += attempt.spent.call_count
+                self.cost_usd += attempt.spent.cost_usd
+        if outcomes:
+            self.counts[_end(outcomes[0])] += event_count - len(outcomes)
 
 
 class Rerun:
@@ -154,37 +168,76 @@ class Rerun:
         self._taxonomy_of = taxonomy_of
         self._now = now
         self._concurrency = concurrency
+        self._memory = FingerprintMemory(store)
 
-    async def run(self, chosen: Sequence[Chosen], progress: Callable[[int], None]) -> Counter[str]:
-        """Ask about those without a candidate. `progress` hears of batches.
+    async def run(self, chosen: Sequence[Chosen], progress: Callable[[int], None]) -> Ends:
+        """Ask about those without a candidate. `progress` hears of events as they are done.
 
         Counts how each ended: "enriched", or the kind of its last error.
         """
-        ends: Counter[str] = Counter()
-        wanted = [c for c in chosen if c.candidate_id is None]
-        for start in range(0, len(wanted), BATCH):
-            batch = wanted[start : start + BATCH]
-            outcomes = await self._ask_all([c.event_id for c in batch])
-            await self._store.write(record_trials, outcomes)
-            ends.update(_end(outcome) for outcome in outcomes)
-            progress(len(batch))
+        ends = Ends()
+        groups = unanswered(chosen)
+        for start in range(0, len(groups), BATCH):
+            batch = groups[start : start + BATCH]
+            for group, outcomes in zip(batch, await self._ask_all(batch, progress), strict=True):
+                await self._store.write(record_trials, outcomes)
+                ends.note(outcomes, len(group))
         return ends
 
-    async def _ask_all(self, ids: Sequence[int]) -> list[Outcome]:
+    async def _ask_all(
+        self, groups: Sequence[Sequence[Chosen]], progress: Callable[[int], None]
+    ) -> list[list[Outcome]]:
+        """The outcomes of each group."""
+        ids = [item.event_id for group in groups for item in group]
         events = await asyncio.to_thread(self._load, ids)
         room = asyncio.Semaphore(self._concurrency)
 
-        async def ask(event: EventText) -> Outcome:
+        async def ask(group: Sequence[Chosen]) -> list[Outcome]:
             async with room:
-                started = self._now()
-                asked = await self._chain.ask(event, self._taxonomy_of(event.source))
-            return self._outcome(event, asked, started)
+                known = [events[c.event_id] for c in group if c.event_id in events]
+                outcomes = await self._ask_once(known, masked=group[0].fingerprint is not None)
+            progress(len(group))
+            return outcomes
 
-        return list(await asyncio.gather(*(ask(event) for event in events)))
+        return list(await asyncio.gather(*(ask(group) for group in groups)))
 
-    def _load(self, ids: Sequence[int]) -> list[EventText]:
+    async def _ask_once(self, events: Sequence[EventText], *, masked: bool) -> list[Outcome]:
+        """Ask about the first; its answer stands for the others, unless it is suspicious."""
+        if not events:
+            return []
+        first, *others = events
+        shown = await asyncio.to_thread(self._masked, first) if masked else first
+        started = self._now()
+        asked = await self._chain.ask(shown, self._taxonomy_of(first.source))
+        outcome = self._outcome(first, asked, started)
+        if asked.answer is None:
+            return [outcome]
+        if asked.answer.verdict.suspicious:
+            alone = [await self._ask_once([event], masked=False) for event in others]
+            return [outcome, *(each for outcomes in alone for each in outcomes)]
+        return [outcome, *(self._copied(event, outcome, started) for event in others)]
+
+    def _masked(self, event: EventText) -> EventText:
+        """What copies share: no copy sees another's values."""
+        return EventPrinter(self._memory.fingerprinter_for(event.source)).print_of(event).event
+
+    def _load(self, ids: Sequence[int]) -> dict[int, EventText]:
+        events: dict[int, EventText] = {}
         with self._store.read() as connection:
-            return list(load_events(connection, ids).values())
+            for start in range(0, len(ids), IDS_A_QUERY):
+                events |= load_events(connection, ids[start : start + IDS_A_QUERY])
+        return events
+
+    def _copied(self, event: EventText, of: Outcome, started: datetime) -> Outcome:
+        """The outcome of a copy: the same answer, and nothing called for it."""
+        assert of.finding is not None
+        answer = replace(of.finding.answer, spent=Spent(), latency_ms=0.0)
+        note = success_note(self._store.new_ids(), answer, of.finding.recorded_at)
+        finding = of.finding._replace(
+            id=self._store.new_ids(), answer=answer, copied_from=of.finding.id
+        )
+        claim = no_claim(event.id, event.source, started)
+        return Outcome(claim, to_microseconds(started), [note], finding, day=of.day)
 
     def _outcome(self, event: EventText, asked: Asked, started: datetime) -> Outcome:
         now = self._now()
@@ -235,77 +288,3 @@ def success_note(note_id: int, answer: Answer, moment: int) -> AttemptNote:
         answer.prompt_version,
         answer.spent,
     )
-
-
-def changes(connection: Connection, chosen: Sequence[Chosen]) -> list[Change]:
-    """What the candidates change, with people's word where there is one."""
-    found = []
-    for item in chosen:
-        if item.candidate_id is None:
-            continue
-        new = connection.execute(
-            text("SELECT category, severity, tags FROM enrichments WHERE id = :id"),
-            {"id": item.candidate_id},
-        ).one()
-        label = connection.execute(
-            text(
-                "SELECT value FROM labels WHERE event_id = :id AND field = 'category'"
-                " ORDER BY recorded_at DESC, id DESC LIMIT 1"
-            ),
-            {"id": item.event_id},
-        ).scalar()
-        before = (item.event_id, item.category, item.severity, item.tags)
-        found.append(Change(*before, new[0], new[1], frozenset(tags_of(new[2])), label))
-    return found
-
-
-def disagreement(found: Iterable[Change]) -> dict[tuple[str, str], int]:
-    """(in force, candidate) -> how many events."""
-    return dict(Counter((c.category, c.new_category) for c in found))
-
-
-def apply_candidates(store: Store, chosen: Sequence[Chosen], now: datetime) -> int:
-    """Bring the candidates into force as new revisions. How many; equal ones are left alone."""
-    count = 0
-    with store.read() as connection:
-        wanted = [
-            item
-            for item in chosen
-            if item.candidate_id is not None and not _is_in_force(connection, item)
-        ]
-    for start in range(0, len(wanted), BATCH):
-        with store.read() as connection:
-            outcomes = [
-                _applied(connection, store, item, now) for item in wanted[start : start + BATCH]
-            ]
-        count += int(store.write_now(record_trials, outcomes))
-    return count
-
-
-def _is_in_force(connection: Connection, chosen: Chosen) -> bool:
-    found = connection.execute(
-        text(
-            "SELECT copied_from FROM enrichments WHERE event_id = :event AND candidate = :no"
-            " ORDER BY revision DESC LIMIT 1"
-        ),
-        {"event": chosen.event_id, "no": False},
-    ).scalar()
-    return found == chosen.candidate_id
-
-
-def _applied(connection: Connection, store: Store, chosen: Chosen, now: datetime) -> Outcome:
-    row = connection.execute(
-        text(
-            "SELECT category, severity, sentiment, language, tags, summary, confidence,"
-            " suspicious, provider, model, prompt_version FROM enrichments WHERE id = :id"
-        ),
-        {"id": chosen.candidate_id},
-    ).one()
-    verdict = Verdict(row[0], row[1], row[2], row[3], tags_of(row[4]), row[5], row[6], bool(row[7]))
-    answer = Answer(verdict, row[8], row[9], row[10], Spent())
-    moment = to_microseconds(now)
-    finding = Finding(
-        store.new_ids(), answer, moment, copied_from=chosen.candidate_id, applied=True
-    )
-    claim = no_claim(chosen.event_id, chosen.source, now)
-    return Outcome(claim, moment, [], finding, day=now.date().isoformat())

@@ -15,6 +15,7 @@ from enrich.chain import Chain, Gate, Link, OpenGate
 from enrich.enricher import Enricher, ExampleFinder
 from enrich.examples import ExampleIndex
 from enrich.outcomes import ActionsFor, no_actions
+from enrich.outgoing import Outgoing
 from enrich.pace import Pace
 from enrich.plan import Plan, build_plan, redacts
 from enrich.recorder import Observer
@@ -120,10 +121,7 @@ def make_model(
         name,
         model,
         make_client(model, key),
-        examples=examples,
-        example_count=settings.example_count,
-        redacts=redacts(settings),
-        phone_region=settings.phone_region,
+        Outgoing(examples, settings.example_count, redacts(settings), settings.phone_region),
     )
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from openai import AsyncOpenAI
 
-from enrich.enricher import Answer, EventText, ExampleFinder, NoExamples, Verdict
+from enrich.enricher import Answer, EventText, Verdict
 from enrich.errors import (
     EnrichError,
     MisconfiguredError,
@@ -24,12 +24,12 @@ from enrich.errors import (
 )
 from enrich.injection import looks_injected
 from enrich.openai_errors import MEANINGS, translate
-from enrich.prompt import Prompt, build_prompt, event_message
-from enrich.redact import redact
+from enrich.outgoing import Outgoing
+from enrich.prompt import Prompt, build_prompt, version_of
 from enrich.sanitise import clean_verdict
 from enrich.settings import ModelSettings
 from enrich.stub import require_text
-from enrich.taxonomy import Taxonomy, content_hash
+from enrich.taxonomy import Taxonomy
 
 Mode = Literal["schema", "json", "plain"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -57,36 +57,28 @@ class OpenAIEnricher:
         provider: str,
         settings: ModelSettings,
         client: AsyncOpenAI,
+        outgoing: Outgoing | None = None,
         *,
-        examples: ExampleFinder | None = None,
-        example_count: int = 6,
-        redacts: Callable[[str], bool] = lambda _source: True,
-        phone_region: str = "US",
         wall_time: Callable[[], float] = time.time,
     ) -> None:
         self.provider = provider
         self.model = settings.model
         self._settings = settings
         self._client = client
-        self._examples = examples or NoExamples()
-        self._example_count = example_count
-        self._redacts = redacts
-        self._phone_region = phone_region
+        self._outgoing = outgoing or Outgoing()
         self._wall_time = wall_time
         self._mode: Mode = "schema" if settings.structured == "auto" else settings.structured
         self._prompts: dict[str, Prompt] = {}
 
     def prompt_version(self, taxonomy: Taxonomy) -> str:
         """Changes with the instructions and with the parameters that shape an answer."""
-        settings = self._settings
-        shaped_by = [settings.temperature, settings.reasoning_effort, self._example_count]
-        return f"{self._prompt(taxonomy).version}-{content_hash(shaped_by)[:4]}"
+        return version_of(self._prompt(taxonomy), self._settings, self._outgoing.example_count)
 
     async def enrich(self, event: EventText, taxonomy: Taxonomy) -> Answer:
         """Ask about one event. Raises errors of `enrich.errors` with what the calls cost."""
         require_text(event)
         prompt = self._prompt(taxonomy)
-        message, redacted_count = self._message(event)
+        message, redacted_count = self._outgoing.message(event)
         started = time.perf_counter()
         messages = [
             {"role": instructing_role(self._settings), "content": prompt.system},
@@ -125,18 +117,6 @@ class OpenAIEnricher:
         if found is None:
             found = self._prompts[key] = build_prompt(taxonomy)
         return found
-
-    def _message(self, event: EventText) -> tuple[str, int]:
-        """The user message and how many secrets and personal data were masked in it."""
-        count = 0
-        examples = self._examples.nearest(event, self._example_count) if self._example_count else []
-        if self._redacts(event.source):
-            title = redact(event.title, self._phone_region)
-            text = redact(event.text, self._phone_region)
-            examples = [e._replace(text=redact(e.text, self._phone_region).text) for e in examples]
-            event = event._replace(title=title.text, text=text.text)
-            count = sum(title.counts.values()) + sum(text.counts.values())
-        return event_message(event, examples), count
 
     async def _ask(self, messages: list[dict[str, str]], prompt: Prompt, before: Spent) -> Reply:
         """One call; where the server refuses the form of structured output, the next form."""

@@ -97,11 +97,10 @@ def build_plan(
                 f" {', '.join(sorted(taxonomies))}, or add [taxonomies.{taxonomy_name}]"
             )
         own = settings.sources.get(source)
-        reuse = own.reuse if own else None
         profiles[source] = Profile(
             taxonomy,
             chain_of((own.enrichers if own else None) or settings.enrichers),
-            reuses=is_errors(taxonomy) if reuse is None else reuse,
+            reuses=shares(settings, source, taxonomy),
             budget=(own.budget if own else None) or settings.budget,
             concurrency=own.concurrency if own else None,
         )
@@ -112,6 +111,13 @@ def build_plan(
 def is_errors(taxonomy: Taxonomy) -> bool:
     """Whether the events are copies of errors rather than letters of people."""
     return taxonomy.name == "errors" or "code_defect" in taxonomy.category_names
+
+
+def shares(settings: EnrichSettings, source: str, taxonomy: Taxonomy) -> bool:
+    """Whether copies of one event of the source share an enrichment, made from masked text."""
+    own = settings.sources.get(source)
+    reuse = own.reuse if own else None
+    return is_errors(taxonomy) if reuse is None else reuse
 
 
 def redacts(settings: EnrichSettings) -> Callable[[str], bool]:

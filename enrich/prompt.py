@@ -13,6 +13,7 @@ from typing import Any
 
 from enrich.enricher import EventText, Example
 from enrich.sanitise import shorten
+from enrich.settings import ModelSettings
 from enrich.taxonomy import SENTIMENTS, Taxonomy, content_hash
 
 MAX_TITLE = 300  # characters of a title that a model is shown
@@ -68,13 +69,19 @@ def build_prompt(taxonomy: Taxonomy) -> Prompt:
     return Prompt(system, schema, content_hash([system, schema, MAX_TITLE, MAX_TEXT]))
 
 
+def version_of(prompt: Prompt, model: ModelSettings, example_count: int) -> str:
+    """The version that answers are kept under: of the prompt and of what else shapes an answer."""
+    shaped_by = [model.temperature, model.reasoning_effort, example_count]
+    return f"{prompt.version}-{content_hash(shaped_by)[:4]}"
+
+
 def _line(name: str, description: str, examples: Sequence[str], noise: bool = False) -> str:
-    parts = [f"- {name}: {description}" if description else f"- {name}"]
+    line = f"- {name}: {description}" if description else f"- {name}"
     if noise:
-        parts.append("(nobody needs to act)")
+        line += " (nobody needs to act)"
     if examples:
-        parts.append("e.g. " + " / ".join(json.dumps(e, ensure_ascii=False) for e in examples))
-    return " ".join(parts)
+        line += "; e.g. " + " / ".join(json.dumps(e, ensure_ascii=False) for e in examples)
+    return line
 
 
 def answer_schema(taxonomy: Taxonomy) -> dict[str, Any]:

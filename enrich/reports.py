@@ -67,11 +67,12 @@ def _classes(result: Result, most: int) -> Table:
     return table
 
 
-def _confusions(result: Result) -> Table:
+def _confusions(result: Result) -> RenderableType:
     names = sorted({j.wanted for j in result.judged} | {j.given for j in result.judged})
     pairs = confusion(result.judged)
     if len(names) <= 14:
-        return matrix(pairs, names, f"{result.name}: confusion (rows: people, columns: answers)")
+        title = f"{result.name}: confusion (rows: people, columns: answers)"
+        return Group(title, matrix(pairs, names))
     table = Table(title=f"{result.name}: commonest confusions")
     for heading in ("people say", "answered", "times"):
         table.add_column(heading)
@@ -81,12 +82,12 @@ def _confusions(result: Result) -> Table:
     return table
 
 
-def matrix(pairs: dict[tuple[str, str], int], names: Sequence[str], title: str) -> Table:
+def matrix(pairs: dict[tuple[str, str], int], names: Sequence[str]) -> Table:
     """How often each name of the rows met each name of the columns, which bear the rows' numbers:
 
     a dozen names side by side would not fit a terminal.
     """
-    table = Table(title=title, padding=(0, 1 if len(names) <= ROOMY else 0))
+    table = Table(padding=(0, 1 if len(names) <= ROOMY else 0))
     table.add_column("", overflow="fold")
     for number in range(1, len(names) + 1):
         table.add_column(str(number), justify="right")

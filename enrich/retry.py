@@ -19,6 +19,8 @@ from tenacity.wait import wait_base
 
 from enrich.errors import EnrichError, MisconfiguredError, TransientError, UnprocessableError
 
+NOT_AT_ONCE = frozenset(("circuit_open", "malformed_answer", "cut_off"))
+"""Would end alike in a moment: the model was asked again already, or has no more room."""
 Result = TypeVar("Result")
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -35,7 +37,7 @@ class RetryPolicy:
 
     def is_worth_it(self, error: BaseException) -> bool:
         """Whether a call in a moment could end otherwise."""
-        if not isinstance(error, TransientError) or error.kind == "circuit_open":
+        if not isinstance(error, TransientError) or error.kind in NOT_AT_ONCE:
             return False
         asked = error.retry_after_seconds
         return asked is None or asked <= self.max_retry_after_seconds

@@ -3,12 +3,19 @@
 import json
 from typing import Any
 
+from sqlalchemy import Connection
+
 from enrich.enricher import EventText
+from enrich.examples import ExampleIndex
+from enrich.injection import looks_injected
+from enrich.labels import load_labelled
+from enrich.learned import FingerprintMemory
 from enrich.loading import load_events
-from enrich.plan import default_taxonomy
-from enrich.prompt import build_prompt, event_message
-from enrich.redact import redact
-from enrich.settings import build_taxonomies
+from enrich.outgoing import Outgoing, OutgoingMessage
+from enrich.plan import default_taxonomy, redacts, shares
+from enrich.prints import EventPrinter
+from enrich.prompt import Prompt, build_prompt, version_of
+from enrich.settings import STUB, EnrichSettings, build_taxonomies
 from enrich.taxonomy import Taxonomy
 from service.errors import SettingsError
 from service.preset import load_presets
@@ -40,18 +47,54 @@ def show_prompt(settings: Any, source: str, event_id: int | None) -> str:
     taxonomy = taxonomy_of(settings, source)
     prompt = build_prompt(taxonomy)
     parts = [
-        f"# taxonomy {taxonomy.name} {taxonomy.version}, prompt {prompt.version}",
+        f"# taxonomy {taxonomy.name} {taxonomy.version}\n{_asked_by(settings, source, prompt)}",
         "## system\n" + prompt.system,
         "## answer\n" + json.dumps(prompt.schema, indent=2),
     ]
     if event_id is not None:
-        event = read_event(settings, event_id)
-        title = redact(event.title, settings.enrich.phone_region)
-        text = redact(event.text, settings.enrich.phone_region)
-        shown = event_message(event._replace(title=title.text, text=text.text))
-        masked = sum(title.counts.values()) + sum(text.counts.values())
-        parts.append(f"## user ({masked} values masked)\n{shown}")
+        message = _message_of(settings, source, event_id)
+        parts.append(f"## user (values masked: {message.redacted_count})\n{message.text}")
     return "\n\n".join(parts)
+
+
+def _asked_by(settings: Any, source: str, prompt: Prompt) -> str:
+    """Who is asked this, each with the version that its answers are kept under."""
+    enrich: EnrichSettings = settings.enrich
+    own = enrich.sources.get(source)
+    chain = (own.enrichers if own else None) or enrich.enrichers
+    models = [(name, enrich.models[name]) for name in chain if name != STUB]
+    return "\n".join(
+        f"# asked of {name} ({model.model}) as prompt"
+        f" {version_of(prompt, model, enrich.example_count)}"
+        for name, model in models
+    ) or (
+        f"# asked of nobody: enrichers of {source} are {', '.join(chain)}; prompt {prompt.version}"
+    )
+
+
+def _message_of(settings: Any, source: str, event_id: int) -> OutgoingMessage:
+    """The user message, with the labelled examples and the masking that a worker would use."""
+    from service.store import open_store
+
+    names = taxonomy_names(settings)
+    store = open_store(settings.store_url)
+    try:
+        with store.read() as connection:
+            event = _event_of(connection, event_id)
+            labelled = load_labelled(connection, lambda name: names.get(name, name))
+        if event.source != source:
+            raise SettingsError(f"event {event_id} is of source {event.source!r}, not {source!r}")
+        if shares(settings.enrich, source, taxonomy_of(settings, source)) and not looks_injected(
+            event.title, event.text
+        ):
+            fingerprinter = FingerprintMemory(store).fingerprinter_for(source)
+            event = EventPrinter(fingerprinter).print_of(event).event
+    finally:
+        store.close()
+    examples = ExampleIndex(labelled, lambda name: names.get(name, name))
+    enrich = settings.enrich
+    outgoing = Outgoing(examples, enrich.example_count, redacts(enrich), enrich.phone_region)
+    return outgoing.message(event)
 
 
 def read_event(settings: Any, event_id: int) -> EventText:
@@ -61,9 +104,13 @@ def read_event(settings: Any, event_id: int) -> EventText:
     store = open_store(settings.store_url)
     try:
         with store.read() as connection:
-            events = load_events(connection, [event_id])
+            return _event_of(connection, event_id)
     finally:
         store.close()
+
+
+def _event_of(connection: Connection, event_id: int) -> EventText:
+    events = load_events(connection, [event_id])
     if event_id not in events:
         raise SettingsError(f"no event {event_id}; see hooksift events")
     return events[event_id]

@@ -13,7 +13,8 @@ import typer
 from service.errors import SettingsError
 
 if TYPE_CHECKING:
-    from enrich.again import Change
+    from enrich.again import Ends, Price
+    from enrich.candidates import Change
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SHOWN = 20
@@ -79,7 +80,8 @@ async def again(
     """Price, run with a progress bar, compare, apply if asked to."""
     from rich.console import Console
 
-    from enrich.again import Rerun, apply_candidates, changes, choose, price
+    from enrich.again import Rerun, choose, price
+    from enrich.candidates import apply_candidates, changes
     from enrich.composition import single_chain
     from enrich.settings import build_taxonomies
     from enrich.showing import taxonomy_names
@@ -108,26 +110,22 @@ async def again(
         chosen = read_chosen()
         with store.read() as connection:
             bill = price(connection, chosen, taxonomy_of, settings.enrich.models.get(model))
-        console.print(
-            f"{len(chosen)} events since {since:%Y-%m-%d %H:%M} UTC, {bill.done_count} of them"
-            f" asked about before under this prompt and model.\n{bill.event_count} calls,"
-            f" about {bill.input_tokens} input and {bill.output_tokens} output tokens:"
-            f" {bill.cost_usd:.4f} USD"
-        )
+        console.print(bill_lines(bill, since), highlight=False)
         if dry_run or not chosen:
             return
         if bill.cost_usd and not yes:
             typer.confirm("Go on?", abort=True)
-        rerun = Rerun(store, chain, taxonomy_of, lambda: datetime.now(UTC))
-        with progress_bar(console, bill.event_count) as advance:
-            ends = await rerun.run(chosen, advance)
-        console.print(ends_line(ends))
-        chosen = read_chosen()
+        if bill.event_count:
+            rerun = Rerun(store, chain, taxonomy_of, lambda: datetime.now(UTC))
+            with progress_bar(console, bill.event_count) as advance:
+                ends = await rerun.run(chosen, advance)
+            console.print(ends_line(ends), highlight=False)
+            chosen = read_chosen()
         with store.read() as connection:
             show(console, changes(connection, chosen))
         if apply:
             count = apply_candidates(store, chosen, datetime.now(UTC))
-            console.print(f"{count} answers brought into force")
+            console.print(f"brought into force: {count:,}", highlight=False)
         else:
             console.print("nothing switched; --apply brings the new answers into force")
     finally:
@@ -135,14 +133,30 @@ async def again(
         store.close()
 
 
-def ends_line(ends: Counter[str]) -> str:
-    """How many answers came, and how many did not for which reason."""
-    reasons = Counter({kind: count for kind, count in ends.items() if kind != "enriched"})
-    told = [f"{ends['enriched']} enriched"] if ends["enriched"] else []
+def bill_lines(bill: "Price", since: datetime) -> str:
+    """What will be asked, and about what it costs."""
+    told = f"events since {since:%Y-%m-%d %H:%M} UTC: {bill.event_count + bill.done_count:,}"
+    if bill.done_count:
+        told += f", answered before under this prompt and model: {bill.done_count:,}"
+    if not bill.event_count:
+        return f"{told}\nnothing is left to ask"
+    told += f"\ncalls: {bill.call_count:,}"
+    if bill.call_count < bill.event_count:
+        told += f", for copies of one error share one; events: {bill.event_count:,}"
+    return told + (
+        f"\nabout {bill.input_tokens:,} input and {bill.output_tokens:,} output tokens,"
+        f" {bill.cost_usd:.4f} USD"
+    )
+
+
+def ends_line(ends: "Ends") -> str:
+    """How many answers came, how many did not for which reason, and what it cost."""
+    reasons = Counter({kind: count for kind, count in ends.counts.items() if kind != "enriched"})
+    told = [f"enriched: {ends.counts['enriched']:,}"]
     if reasons:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in reasons.most_common())
-        told.append(f"{reasons.total()} failed ({kinds})")
-    return ", ".join(told) or "none asked"
+        kinds = ", ".join(f"{kind} {count:,}" for kind, count in reasons.most_common())
+        told.append(f"failed: {reasons.total():,} ({kinds})")
+    return ", ".join([*told, f"calls: {ends.call_count:,}, {ends.cost_usd:.4f} USD"])
 
 
 def changes_line(found: "Sequence[Change]") -> str:
@@ -172,15 +186,18 @@ def show(console: Any, found: "Sequence[Change]") -> None:
     """The disagreement matrix, the label diff, and both sides' accuracy where people spoke."""
     from rich.table import Table
 
-    from enrich.again import disagreement
+    from enrich.candidates import disagreement
     from enrich.reports import matrix
 
     names = sorted({c.category for c in found} | {c.new_category for c in found})
-    console.print(matrix(disagreement(found), names, "rows: in force, columns: new"))
-    table = Table(title=changes_line(found))
+    console.print("rows: in force, columns: new")
+    console.print(matrix(disagreement(found), names))
+    console.print(changes_line(found), highlight=False)
+    changed = [change for change in found if change.fields]
+    table = Table()
     for heading in ("event", "category", "severity", "tags", "people say"):
         table.add_column(heading)
-    for c in [change for change in found if change.fields][:SHOWN]:
+    for c in changed[:SHOWN]:
         tags = (", ".join(sorted(c.tags)), ", ".join(sorted(c.new_tags)))
         table.add_row(
             str(c.event_id),
@@ -189,12 +206,18 @@ def show(console: Any, found: "Sequence[Change]") -> None:
             arrow(*tags),
             c.label or "",
         )
-    console.print(table)
+    if changed:
+        console.print(table)
+    if len(changed) > SHOWN:
+        console.print(f"and {len(changed) - SHOWN:,} more", highlight=False)
     labelled = [c for c in found if c.label]
     if labelled:
         before = sum(c.category == c.label for c in labelled) / len(labelled)
         after = sum(c.new_category == c.label for c in labelled) / len(labelled)
-        console.print(f"against {len(labelled)} labels: {before:.3f} in force, {after:.3f} new")
+        told = (
+            f"right by people's labels ({len(labelled):,}): {before:.3f} in force, {after:.3f} new"
+        )
+        console.print(told, highlight=False)
 
 
 def arrow(before: str, after: str) -> str:

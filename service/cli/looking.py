@@ -277,5 +277,6 @@ def print_field(key: str, value: Any, depth: int) -> None:
         if isinstance(value, datetime):
             value = f"{value:%Y-%m-%d %H:%M:%S} UTC"
         elif isinstance(value, float):
-            value = f"{value:.3f}".rstrip("0").rstrip(".")
+            decimals = 7 if key.endswith("_usd") else 3  # a call costs less than a thousandth
+            value = f"{value:.{decimals}f}".rstrip("0").rstrip(".")
         typer.echo(f"{'  ' * depth}{key:<16} {short(cell_of(value), 400)}")

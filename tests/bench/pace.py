@@ -59,17 +59,16 @@ class Scene(NamedTuple):
 
 SCENES = {
     "sqlite": (
+        Scene("calls", 5, 5, 1.0, "exact"),
         Scene("calls", 10, 5, 0.5, "exact"),
-        Scene("calls", 40, 10, 0.2, "exact"),
-        Scene("calls", 40, 10, 0.2, "whole seconds"),
+        Scene("calls", 20, 10, 0.2, "whole seconds"),
         Scene("calls", 20, 20, 1.0, "never"),
-        Scene("calls", 80, 40, 0.1, "whole seconds"),
         Scene("tokens", 20, 40, 0.2, "exact"),
         Scene("10 s windows", 20, 200, 0.2, "whole seconds"),
     ),
     "postgresql": (
         Scene("calls", 10, 5, 0.5, "whole seconds"),
-        Scene("calls", 40, 10, 0.2, "exact"),
+        Scene("calls", 20, 10, 0.2, "exact"),
         Scene("tokens", 20, 40, 0.2, "never"),
     ),
 }

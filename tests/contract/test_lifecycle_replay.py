@@ -144,6 +144,13 @@ def test_a_redelivery_s_id_shows_the_first_delivery(store: Store, command: Comma
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_price_of_one_call_is_not_rounded_away(store: Store, command: CommandLine) -> None:
+    (event,) = put_events(store, 1)
+    put(store, "enrichments", {"event_id": event, "cost_usd": 0.0002075})
+    assert "0.0002075" in command.run("show", event)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_a_body_is_written_byte_for_byte(store: Store, command: CommandLine) -> None:
     (event,) = put_events(store, 1, body=b'\xff\x00{"a": 1}\r\n')
     assert command.result("show", event, "--body").stdout_bytes == b'\xff\x00{"a": 1}\r\n'

@@ -27,6 +27,7 @@ from servers.openai_server import (
 from enrich.enricher import EventText, Example
 from enrich.errors import EnrichError
 from enrich.openai_enricher import OpenAIEnricher, make_client
+from enrich.outgoing import Outgoing
 from enrich.settings import ModelSettings
 from enrich.taxonomy import Taxonomy, built_in_taxonomy, taxonomy_from
 
@@ -77,7 +78,7 @@ def requests_of(
     async def run() -> None:
         configured = ModelSettings(base_url=base_url, **settings)
         client = make_client(configured.model_copy(update={"base_url": server.url}), "key")
-        enricher = OpenAIEnricher("main", configured, client, examples=TwoExamples())
+        enricher = OpenAIEnricher("main", configured, client, Outgoing(TwoExamples()))
         expected = suppress(EnrichError) if script else nullcontext()
         with expected:
             await enricher.enrich(EVENT, taxonomy)

@@ -21,17 +21,10 @@ from work import (
     verdict,
 )
 
-from enrich.again import (
-    Chosen,
-    Rerun,
-    apply_candidates,
-    changes,
-    choose,
-    disagreement,
-    price,
-)
+from enrich.again import Chosen, Price, Rerun, choose, price
+from enrich.candidates import apply_candidates, changes, disagreement
 from enrich.chain import Chain, Link, OpenGate
-from enrich.cli.rerunning import changes_line, ends_line, since_of
+from enrich.cli.rerunning import bill_lines, changes_line, ends_line, since_of
 from enrich.errors import TransientError, UnprocessableError
 from enrich.retry import RetryPolicy
 from enrich.settings import ModelSettings
@@ -58,7 +51,7 @@ def chosen(store: Store, model: Scripted, limit: int = 100) -> list[Chosen]:
     versions = [model.prompt_version(SUPPORT)]
     with store.read() as connection:
         return choose(
-            connection, NOW - timedelta(days=1), ["tickets"], model.model, versions, limit
+            connection, NOW - timedelta(days=1), ["tickets", "errors"], model.model, versions, limit
         )
 
 
@@ -133,7 +126,9 @@ def test_failures_are_counted_by_kind(enriched: Store) -> None:
     chain = Chain((Link(model, OpenGate()),), RetryPolicy(call_tries=1), no_sleep, random.random)
     run = Rerun(enriched, chain, taxonomy_of, lambda: NOW, concurrency=1)
     ends = asyncio.run(run.run(chosen(enriched, model), lambda _count: None))
-    assert ends_line(ends) == "1 enriched, 2 failed (1 timeout, 1 refused)"
+    assert ends_line(ends) == (
+        "enriched: 1, failed: 2 (timeout 1, refused 1), calls: 1, 0.0100 USD"
+    )
 
 
 def test_applying_brings_candidates_into_force(enriched: Store) -> None:
@@ -175,6 +170,73 @@ def test_what_was_asked_before_is_not_in_the_price(enriched: Store) -> None:
     found = rerun(enriched, Scripted())
     with enriched.read() as connection:
         assert price(connection, found, taxonomy_of, ModelSettings(model="m")).event_count == 0
+
+
+COPIES = ["disk 17 is full", "disk 9 is full", "disk 4 is full"]
+
+
+@pytest.fixture
+def storm(store: Store) -> Store:
+    """A store with three copies of one error."""
+    put(store, *[event(n, "errors", title, title) for n, title in enumerate(COPIES, 1)])
+    step(make_worker(store, Clock(), reuses=True))
+    return store
+
+
+def test_copies_of_one_error_are_asked_about_once(storm: Store) -> None:
+    model = Scripted()
+    rerun(storm, model)
+    assert len(model.asked) == 1
+
+
+def test_every_copy_gets_the_answer(storm: Store) -> None:
+    found = rerun(storm, Scripted())
+    assert all(item.candidate_id for item in found)
+
+
+def test_copies_cost_what_one_costs(storm: Store) -> None:
+    rerun(storm, Scripted())
+    assert rows(storm, "SELECT call_count FROM spending") == [(1,)]
+
+
+def test_what_stands_for_copies_is_asked_without_their_values(storm: Store) -> None:
+    model = Scripted()
+    rerun(storm, model)
+    assert "17" not in model.asked[0].title
+
+
+def test_a_suspicious_answer_stands_for_no_copy(storm: Store) -> None:
+    model = Scripted(deque([verdict(suspicious=True)]))
+    rerun(storm, model)
+    assert len(model.asked) == 3
+
+
+def test_where_the_first_copy_fails_the_others_are_not_asked(storm: Store) -> None:
+    model = Scripted(deque([UnprocessableError("refused", "x")]))
+    rerun(storm, model)
+    assert len(model.asked) == 1
+
+
+def test_copies_are_priced_as_one_call(storm: Store) -> None:
+    with storm.read() as connection:
+        bill = price(connection, chosen(storm, Scripted()), taxonomy_of, ModelSettings(model="m"))
+    assert (bill.event_count, bill.call_count) == (3, 1)
+
+
+def test_copies_stay_copies_after_applying(storm: Store) -> None:
+    apply_candidates(storm, rerun(storm, Scripted()), NOW)
+    other = Scripted(model="other")
+    rerun(storm, other)
+    assert len(other.asked) == 1
+
+
+def test_the_bill_says_that_copies_share_a_call() -> None:
+    told = bill_lines(Price(1200, 3, 0, 1000, 90, 0.5), NOW)
+    assert "calls: 3, for copies of one error share one; events: 1,200" in told
+
+
+def test_the_bill_says_when_nothing_is_left_to_ask() -> None:
+    assert bill_lines(Price(0, 0, 7, 0, 0, 0.0), NOW).endswith("nothing is left to ask")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ from work import Clock, event, make_worker, put, rows, step
 import enrich.actions.commands
 import enrich.commands
 from enrich.fingerprint import Fingerprinter
+from enrich.prompt import build_prompt, version_of
+from enrich.settings import ModelSettings
+from enrich.taxonomy import built_in_taxonomy
 from hooksift import load_settings
 from service.errors import SettingsError
 from service.store import Store, open_store
@@ -61,6 +64,36 @@ def test_prompt_shows_an_event_as_it_would_leave(run: Run) -> None:
     assert "Write to [email], please refund" in run("prompt", "tickets", "--event", "1").output
 
 
+def test_prompt_shows_the_examples_that_people_labelled(run: Run) -> None:
+    run("label", "1", "--category", "complaint")
+    assert '"category": "complaint"' in run("prompt", "tickets", "--event", "1").output
+
+
+def test_prompt_masks_nothing_where_the_source_is_not_masked(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "hooksift.toml").open("a") as config:
+        config.write("[enrich.sources.tickets]\nredact = false\n")
+    assert "Write to bob@example.com" in run("prompt", "tickets", "--event", "1").output
+
+
+def test_prompt_names_the_version_that_answers_are_kept_under(run: Run, tmp_path: Path) -> None:
+    config = (tmp_path / "hooksift.toml").read_text()
+    (tmp_path / "hooksift.toml").write_text(f'{config}[enrich]\nenrichers = ["main"]\n')
+    model = ModelSettings(model="gpt-4.1-mini")
+    version = version_of(build_prompt(built_in_taxonomy("support")), model, 6)
+    assert f"# asked of main (gpt-4.1-mini) as prompt {version}" in run("prompt", "tickets").output
+
+
+def test_prompt_says_when_no_model_is_asked(run: Run) -> None:
+    assert "# asked of nobody: enrichers of tickets are stub" in run("prompt", "tickets").output
+
+
+def test_prompt_refuses_an_event_of_another_source(run: Run, tmp_path: Path) -> None:
+    with (tmp_path / "hooksift.toml").open("a") as config:
+        config.write('[sources.other]\npreset = "standard-webhooks"\nsecret = "env:NOTHING"\n')
+    result = run("prompt", "other", "--event", "1")
+    assert "is of source 'tickets'" in str(result.exception)
+
+
 def test_prompt_knows_its_sources(run: Run) -> None:
     result = run("prompt", "nobody")
     assert isinstance(result.exception, SettingsError)
@@ -103,7 +136,7 @@ def test_eval_compares_side_by_side(run: Run, tmp_path: Path) -> None:
 
 def test_enrich_again_tells_the_price_and_asks_nobody(run: Run, tmp_path: Path) -> None:
     result = run("enrich-again", "--since", "2026-01-01", "--model", "main", "--dry-run")
-    assert "1 calls" in result.output
+    assert "calls: 1" in result.output
     assert reread(tmp_path, "SELECT id FROM enrichments WHERE candidate") == []
 
 

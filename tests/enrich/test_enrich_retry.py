@@ -46,6 +46,11 @@ def test_no_more_calls_than_allowed_are_made() -> None:
     assert len(waits_of(*[LIMITED] * 9)) == 2
 
 
+@pytest.mark.parametrize("kind", ["malformed_answer", "cut_off"])
+def test_what_would_end_alike_in_a_moment_is_left_to_the_store(kind: str) -> None:
+    assert waits_of(TransientError(kind, "again")) == []
+
+
 def test_what_the_provider_asks_for_is_waited() -> None:
     asked = TransientError("rate_limited", "429", retry_after_seconds=7)
     assert waits_of(asked) == [7]

@@ -150,4 +150,4 @@ def test_three_enrichers_fit_a_terminal_side_by_side() -> None:
 
 def test_a_matrix_of_fourteen_names_fits_a_terminal() -> None:
     names = [f"a_rather_long_name_{number}" for number in range(14)]
-    assert "…" not in shown(matrix({(names[0], names[13]): 12}, names, "confusion"))
+    assert "…" not in shown(matrix({(names[0], names[13]): 12}, names))

@@ -19,6 +19,7 @@ from enrich.chain import Asked, Chain, Link, OpenGate
 from enrich.enricher import EventText
 from enrich.injection import looks_injected
 from enrich.openai_enricher import OpenAIEnricher, make_client
+from enrich.outgoing import Outgoing
 from enrich.retry import RetryPolicy
 from enrich.settings import ModelSettings
 from enrich.stub import StubEnricher
@@ -56,7 +57,7 @@ def answers(server: FakeOpenAI) -> dict[str, Asked]:
         settings = ModelSettings(model="gpt-4.1-mini", base_url=server.url)
         client = make_client(settings, "key")
         # Redaction is off: the obedient model must see every word of the attack.
-        model = OpenAIEnricher("main", settings, client, redacts=lambda _source: False)
+        model = OpenAIEnricher("main", settings, client, Outgoing(redacts=lambda _source: False))
         links = (Link(model, OpenGate()), Link(StubEnricher(), OpenGate()))
         chain = Chain(links, RetryPolicy(call_tries=1), asyncio.sleep, random.random)
         found = {}

@@ -27,6 +27,7 @@ from enrich.enricher import Answer, EventText, Example
 from enrich.errors import EnrichError, MisconfiguredError, TransientError, UnprocessableError
 from enrich.openai_enricher import OpenAIEnricher, make_client
 from enrich.openai_errors import MEANINGS, retry_after_seconds
+from enrich.outgoing import Outgoing
 from enrich.settings import ModelSettings
 from enrich.taxonomy import built_in_taxonomy
 
@@ -54,7 +55,7 @@ def settings_for(server: FakeOpenAI, **more: Any) -> ModelSettings:
 
 def ask(server: FakeOpenAI, times: int = 1, event: EventText = EVENT, **more: Any) -> Answer:
     """The last of so many answers of one enricher."""
-    options = {name: more.pop(name) for name in ("examples", "redacts") if name in more}
+    options = {name: more.pop(name) for name in ("outgoing",) if name in more}
 
     async def run() -> Answer:
         settings = settings_for(server, **more)
@@ -99,7 +100,7 @@ def test_the_number_of_masked_values_is_recorded(server: FakeOpenAI) -> None:
 
 
 def test_redaction_can_be_off_for_a_source(server: FakeOpenAI) -> None:
-    ask(server, redacts=lambda source: source != "tickets")
+    ask(server, outgoing=Outgoing(redacts=lambda source: source != "tickets"))
     assert document_of(server.requests[0])["text"] == EVENT.text
 
 
@@ -270,7 +271,7 @@ def test_labelled_examples_are_shown(server: FakeOpenAI) -> None:
         def nearest(self, event: EventText, limit: int) -> list[Example]:
             return [Example("I paid twice, write to eve@example.com", "billing")]
 
-    ask(server, examples=One())
+    ask(server, outgoing=Outgoing(One()))
     shown = server.requests[0]["messages"][1]["content"]
     assert '"I paid twice, write to [email]", "category": "billing"' in shown
 

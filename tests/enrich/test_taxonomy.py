@@ -22,6 +22,14 @@ def test_every_category_is_described(taxonomy: Taxonomy) -> None:
     assert all(category.description for category in taxonomy.categories)
 
 
+def test_an_example_is_set_apart_from_the_description() -> None:
+    told = {"name": "late", "description": "comes too late", "examples": ["Where is it?"]}
+    other = {"name": "other", "description": "all else"}
+    severities = [{"name": "low", "description": "small"}]
+    made = taxonomy_from("t", {"title": "x", "categories": [told, other], "severities": severities})
+    assert '- late: comes too late; e.g. "Where is it?"' in build_prompt(made).system
+
+
 def test_there_is_a_category_for_noise(taxonomy: Taxonomy) -> None:
     assert len(taxonomy.noise_names) == 1
 
