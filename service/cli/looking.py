@@ -164,7 +164,8 @@ def state_of(row: "Row") -> str:
     if row["dead"]:
         return f"dead ({row['dead']})"
     if row["category"]:
-        return f"{row['category']}/{row['severity']}"
+        by_rules = " (degraded)" if row["degraded"] else ""
+        return f"{row['category']}/{row['severity']}{by_rules}"
     return f"waits ({row['waiting']})" if row["waiting"] else "not enriched"
 
 

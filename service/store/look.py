@@ -81,7 +81,7 @@ def list_events(connection: Connection, chosen: Filter, limit: int) -> list[Row]
     rows = connection.execute(
         text(
             "SELECT v.id, v.delivery_id, v.source, v.event_type, v.subject, v.received_at, v.title,"
-            " v.level, v.suspected_replay, f.category, f.severity, f.summary,"
+            " v.level, v.suspected_replay, f.category, f.severity, f.summary, f.degraded,"
             " (SELECT min(kind) FROM dead_letters d WHERE d.event_id = v.id) AS dead,"
             " (SELECT min(kind) FROM work_items w WHERE w.event_id = v.id) AS waiting"
             f" FROM events v LEFT JOIN enrichments f ON {IN_FORCE}"

@@ -143,6 +143,14 @@ def test_a_redelivery_s_id_shows_the_first_delivery(store: Store, command: Comma
     assert command.lines("show", again)[0]["id"] == str(event)
 
 
+def test_events_say_what_the_rules_answered_in_a_models_place(
+    store: Store, command: CommandLine
+) -> None:
+    (event,) = put_events(store, 1)
+    put(store, "enrichments", {"event_id": event, "degraded": True})
+    assert "(degraded)" in command.run("events")
+
+
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_the_price_of_one_call_is_not_rounded_away(store: Store, command: CommandLine) -> None:
     (event,) = put_events(store, 1)
