@@ -106,11 +106,9 @@ class Lander:
         started = time.monotonic()
         landed = Landed()
         with held(self._writer, WRITER_WAIT_SECONDS):
-            is_done, goes_on = False, self._load().until is not None
+            is_done = False
             while not is_done:
                 is_done = self._step(landed)
-                if is_done and goes_on:  # that was what a killed landing had begun; now the rest
-                    is_done = goes_on = False
         landed.took_seconds = time.monotonic() - started
         return landed
 
@@ -156,7 +154,8 @@ class Lander:
             if cursor.until == cursor.since:
                 return True
             counts, cursor, oldest = self._pages(cursor, connection)
-            is_done = cursor.until is None
+            # What an earlier commit began, perhaps of a killed landing, is followed by the rest.
+            is_done = cursor.until is None and before.until is None
             if not counts and before.until is None and not cursor.replaces:
                 return True  # the store moved on without new facts: nothing worth a commit
             self._save(before, cursor)

@@ -49,13 +49,16 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
 
 def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
     wanted = {"parquet_compression": ("zstd", "zstd"), "target_file_size": TARGET_SIZE}
-    rows = connection.execute(
-        f"SELECT option_name, value FROM ducklake_options('{NAME}') WHERE scope = 'GLOBAL'"
-    )
+    rows = connection.execute(f"SELECT option_name, value FROM ducklake_options('{NAME}')")
     found = dict(rows.fetchall())
     for name, (said, kept) in wanted.items():
         if found.get(name) != kept:
             connection.execute(f"CALL {NAME}.set_option('{name}', '{said}')")
+    if "data_inlining_row_limit" not in found:
+        # The row of `landings` is replaced with each landing: in the catalog, not in a file a time.
+        connection.execute(
+            f"CALL {NAME}.set_option('data_inlining_row_limit', '200', table_name => 'landings')"
+        )
 
 
 def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
@@ -73,6 +76,10 @@ def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
 def merge_small_files(connection: duckdb.DuckDBPyConnection, turn: int) -> None:
     """Move inlined rows into files and merge small files. `turn` counts the calls (minutes)."""
     connection.execute(f"CALL ducklake_flush_inlined_data('{NAME}')")
+    # A file with deleted rows is not merged, and the next landing deletes the row of `landings`.
+    connection.execute(
+        f"CALL ducklake_rewrite_data_files('{NAME}', 'landings', delete_threshold => 0)"
+    )
     for below_bytes, every in TIERS:
         if turn % every == 0:
             connection.execute(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analytics.history import NAME, History, connect
+from analytics.history import NAME, History, catalog_of, connect
 from analytics.landing import Lander
 from analytics.place import Place
 from analytics.settings import HistorySettings
@@ -95,6 +95,32 @@ def test_a_few_rows_wait_in_a_postgresql_catalog_and_are_then_moved_into_a_file(
         written = len(data_files(found))
         lander.maintain()
         assert (written, len(data_files(found))) == (0 if place.is_postgresql else 1, 1)
+
+
+def test_the_row_that_each_landing_replaces_is_in_one_file_at_most(
+    store: Store, lander: Lander, history: History
+) -> None:
+    for _ in range(2):
+        put_events(store, 1)
+        lander.land()
+        lander.maintain()
+    catalog = catalog_of(history.place)
+    files = f"SELECT count(*) FROM {catalog}.ducklake_data_file JOIN {catalog}.ducklake_table t"
+    of_landings = " USING (table_id) WHERE t.table_name = 'landings' AND "
+    deletes = f"SELECT count(*) FROM {catalog}.ducklake_delete_file WHERE end_snapshot IS NULL"
+    found = history.sql(
+        f"SELECT ({files}{of_landings}ducklake_data_file.end_snapshot IS NULL), ({deletes})"
+    )
+    assert found.row(0) == (1, 0)
+
+
+def test_landing_leaves_no_file_for_each_time_behind(lander: Lander, history: History) -> None:
+    catalog = catalog_of(history.place)
+    found = history.sql(
+        f"SELECT count(*) FROM {catalog}.ducklake_data_file JOIN {catalog}.ducklake_table t"
+        " USING (table_id) WHERE t.table_name = 'landings'"
+    )
+    assert found.item() == 0
 
 
 def test_a_snapshot_within_its_hours_is_read_as_it_was(
