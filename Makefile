@@ -56,8 +56,9 @@ bench-history: .venv/.ready ## the notebooks' questions on ten million made-up e
 	@$(BIN)/python -m tests.bench.history --write $(ARGS)
 	@$(BIN)/python -m tests.bench.landing --write
 
-bench-enrich: .venv/.ready ## how close to a model's limit calls come without being refused
+bench-enrich: .venv/.ready ## how close to a model's limit calls come; fingerprints of public logs, where the samples are
 	@$(BIN)/python -m tests.bench.pace --write $(ARGS)
+	@$(BIN)/python -m tests.bench.fingerprint --write
 
 clean: ## remove .venv and caches
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -38,7 +38,7 @@ _WORDED_DATE = re.compile(
 _HAS_MONTH = re.compile(rf"\b(?:{_MONTHS})", re.IGNORECASE)
 
 _RUN = re.compile(r"""(?:[^\s"'()\[\]{}<>,;=|]|<(?:n|host|path|url|email)>)+""")
-_NEEDS_A_LOOK = re.compile(r"[0-9/\\@]|[a-z]\.[a-z]|[a-fA-F]{8}")
+_NEEDS_A_LOOK = re.compile(r"[0-9/\\@]|[a-z]\.[a-z]|[a-fA-F]{8}|-[b-z]{5}\b")
 
 _URL = re.compile(r"""[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s"'`<>()\[\]{}|]*(?<![.,:;!?])""")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
@@ -76,6 +76,8 @@ _RELATIVE_PATH = re.compile(r"(?=[^/]*[A-Za-z])[^/<>]+(?:/[^/]*){3,64}")
 _ATOMS = re.compile(
     r"""
       (?P<uuid>(?<![0-9A-Za-z])[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}(?![0-9A-Za-z]))
+    | (?P<pod>(?<=[a-z0-9]-)[bcdfghjklmnpqrstvwxz2-9]{8,10}-[bcdfghjklmnpqrstvwxz2-9]{5}
+              (?![A-Za-z0-9]))
     | (?P<ip4>(?<![0-9.])/?\d{1,9}(?:\.\d{1,9}){3}(?!\.?\d)(?::\d{1,5}(?!\d))?)
     | (?P<colons>(?<![0-9A-Za-z:])[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,64}+
               (?:(?:\.[0-9]{1,9}){1,3}+)?(?:%[A-Za-z0-9]{1,16})?(?![0-9A-Za-z]))
@@ -184,6 +186,7 @@ def _mask_colons(text: str) -> str:
 
 _ATOM_RULES: Final[dict[str, Callable[[str], str]]] = {
     "uuid": lambda _: "<n>",
+    "pod": lambda _: "<n>",
     "ip4": lambda _: "<host>",
     "colons": _mask_colons,
     "dashes": lambda _: "<n>",

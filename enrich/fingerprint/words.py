@@ -4,6 +4,7 @@ English and the habits of log writers, not the vocabulary of any one system:
 
 - closed classes (and, not, on, failed, true), upper-case constants (LOOKING, E_FAIL) and names
   of errors (TimeoutError) tell errors apart: they are never a value;
+- what stands after `reason=` or `status:` tells them apart as well;
 - what follows `user`, `=` or a quote is a name more often than a plain word of prose is;
 - identifiers (dots, digits, underscores) are values more often than dictionary words are.
 """
@@ -17,11 +18,12 @@ VALUE: Final = "<*>"
 """What stands in a text for a value that was learned."""
 _MOST_WORDS: Final = 40
 _LEAST_CONTEXT: Final = 3
-_LEAST_CONTEXT_OF_FIRST: Final = 5
+_LEAST_CONTEXT_OF_FIRST: Final = 5  # a line's first word mostly says what the line is
 
 _QUOTED = r"""(?<![A-Za-z0-9])(?:"[^"]{1,98}"|'[^']{1,98}'|`[^`']{1,97}['`])(?![A-Za-z0-9])"""
 _TOKEN = re.compile(rf"{_QUOTED}|(?:[^\s\"'()\[\]{{}}<>,;=|:]|<[a-z*]{{1,5}}>)+")
 _PLACEHOLDER = re.compile(r"<(?:n|host|path|url|email|\*)>")
+_PROGRAM = re.compile(r"[\w.<>+-]{1,60}\.(?:exe|bin|jar|app)", re.IGNORECASE)
 _LETTERS = re.compile(r"[A-Za-z]{2}")
 _ERROR_NAME = re.compile(
     r"(?:error|exception|failure|fault|timeout|warning|signal|interrupt|panic|abort)s?$",
@@ -50,8 +52,13 @@ send sent receive received connect connected disconnect disconnected first last 
 after left right local remote primary secondary master slave leader follower online
 offline available unavailable reachable unreachable full empty high low new old
 """
+_TELLING_TEXT = """
+code status state reason cause error type kind level severity phase result outcome action event
+operation op method errno mode condition exception
+"""
 _INTRODUCERS: Final = frozenset(_INTRODUCER_TEXT.split())
 _CLOSED: Final = frozenset(_CLOSED_TEXT.split())
+_TELLING: Final = frozenset(_TELLING_TEXT.split())
 
 
 class Kind(Enum):
@@ -87,16 +94,25 @@ def candidates(masked: str) -> list[Candidate]:
     for index, (start, end) in enumerate(spans):
         word = words[index]
         here = around + (not lettered[index])
-        spare = here - (_LEAST_CONTEXT if index else _LEAST_CONTEXT_OF_FIRST)
+        leads = not index and not _PROGRAM.fullmatch(words[index])
+        spare = here - (_LEAST_CONTEXT_OF_FIRST if leads else _LEAST_CONTEXT)
         if spare < 0:
             continue
         if not lettered[index]:
             if _PLACEHOLDER.match(word) and word != VALUE:
                 found.append(Candidate(start, end, word, Kind.NUMBER, spare))
         elif may_vary(word) and (index or is_identifier(word)):
-            kind = _kind(masked, start, words[index - 1] if index else "")
+            before = words[index - 1] if index else ""
+            if before.lower() in _TELLING and _says_what(masked[spans[index - 1][1] : start]):
+                continue
+            kind = _kind(masked, start, before)
             found.append(Candidate(start, end, word, kind, spare))
     return found
+
+
+def _says_what(gap: str) -> bool:
+    """Whether what stands between two words makes the second the first one's value."""
+    return "=" in gap or ":" in gap
 
 
 def may_vary(word: str) -> bool:

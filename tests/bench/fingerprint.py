@@ -1,15 +1,15 @@
 """Figures of the fingerprints on logs whose true templates are known.
 
-    python -m tests.bench.fingerprint [FOLDER]
+    python -m tests.bench.fingerprint [FOLDER] [--write]
 
 FOLDER holds one `<system>.jsonl` a system, each line an object with `message` and `template_id`.
 *Impurity* is the share of lines whose fingerprint is ruled by another template than theirs;
 *ratio* is fingerprints per template, 1 being perfect.
 """
 
+import argparse
 import json
 import random
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from enrich.fingerprint import Fingerprinter
+from tests.bench.results import made_with, table, write_section
 
+TITLE = "Fingerprints of public logs"
+COLUMNS = ("system", "lines", "templates", "prints", "prints a template", "impurity")
 LOGS = Path(__file__).parents[2].parent / "shared" / "loghub"
 SHUFFLES = 5
 
@@ -102,17 +105,27 @@ def microseconds_a_line(logs: Mapping[str, Sequence[Line]]) -> float:
     return (time.perf_counter() - started) * 1e6 / sum(map(len, logs.values()))
 
 
-def print_report(logs: Mapping[str, Sequence[Line]]) -> None:
-    """The table, the totals, the shuffles and the speed, on standard output."""
+def report_of(logs: Mapping[str, Sequence[Line]]) -> list[str]:
+    """The table, the totals, the shuffles and the speed."""
     scores = score_all(logs)
-    print(f"{'system':14}{'lines':>7}{'templates':>11}{'prints':>8}{'ratio':>7}{'impurity':>10}")
-    for name, s in scores.items():
-        figures = f"{s.lines:7}{s.templates:11}{s.fingerprints:8}{s.ratio:7.2f}{s.impurity:10.4f}"
-        print(f"{name:14}{figures}")
-    print(_summary("in order", scores))
-    for seed in range(SHUFFLES):
-        print(_summary(f"shuffle {seed}", score_all(logs, seed)))
-    print(f"{microseconds_a_line(logs):.1f} microseconds a line")
+    rows = [
+        (name, s.lines, s.templates, s.fingerprints, f"{s.ratio:.2f}", f"{s.impurity:.4f}")
+        for name, s in scores.items()
+    ]
+    orders = {"in order": scores} | {f"shuffle {n}": score_all(logs, n) for n in range(SHUFFLES)}
+    return [
+        (
+            "`python -m tests.bench.fingerprint`: each system from an empty state. Impurity is the"
+            " share of lines whose print is ruled by another template."
+        ),
+        "",
+        *table(COLUMNS, rows),
+        "",
+        *(f"- {_summary(name, found)}" for name, found in orders.items()),
+        f"- {microseconds_a_line(logs):.0f} microseconds a line",
+        "",
+        made_with(),
+    ]
 
 
 def _summary(title: str, scores: Mapping[str, Score]) -> str:
@@ -123,9 +136,20 @@ def _summary(title: str, scores: Mapping[str, Score]) -> str:
     )
 
 
+def main() -> None:
+    """Print the report, and write it where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=LOGS)
+    parser.add_argument("--write", action="store_true", help="write its section of RESULTS.md")
+    asked = parser.parse_args()
+    logs = read_logs(asked.folder)
+    if not logs:
+        raise SystemExit(f"no *.jsonl file in {asked.folder}")
+    report = report_of(logs)
+    print("\n".join(report))
+    if asked.write:
+        write_section(TITLE, report)
+
+
 if __name__ == "__main__":
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else LOGS
-    found = read_logs(folder)
-    if not found:
-        sys.exit(f"no *.jsonl file in {folder}")
-    print_report(found)
+    main()

@@ -33,6 +33,7 @@ def prints(messages: list[str]) -> list[str]:
         ("retry 7 of 10", "retry <n> of <n>"),
         ("balance is -12.50 after 1,204 moves", "balance is <n> after <n> moves"),
         ("took 3.5 ms", "took <n>"),
+        ("pod shop-bcdfghjkl-npqrs died", "pod shop-<n> died"),
         ("took 3ms", "took <n>"),
         ("wrote 12 KB to disk", "wrote <n> to disk"),
         ("at 2031-04-05T06:07:08.123+02:00 lost", "at <n> lost"),
@@ -202,6 +203,22 @@ def test_a_line_of_many_words_teaches_nothing() -> None:
     rest = " ".join(METALS * 4)
     lines = [f"user {name} may not load {rest}" for name in ("ada", "bo", "cy", "di")]
     assert len(set(prints(lines))) == 4
+
+
+@pytest.mark.parametrize("told", ["reason={}", "reason: {}", 'status="{}"', "code = {}"])
+def test_what_stands_after_a_telling_key_is_never_a_value(told: str) -> None:
+    messages = [f"request of shop was ended {told.format(metal)}" for metal in METALS]
+    assert len(set(prints(messages))) == len(METALS)
+
+
+def test_programs_at_the_start_of_a_line_make_a_place() -> None:
+    messages = [f"{name}.exe - cannot open the socket" for name in METALS[:6]]
+    assert prints(messages)[5] == prints(messages)[0]
+
+
+def test_copies_of_a_pod_share_a_print() -> None:
+    pods = ["shop-7d4b9c8f6d-x2x4z", "shop-bcdfghjklm-npqrs", "shop-6d9f7c5b4c-hktkp"]
+    assert len(set(prints([f"{pod} was evicted" for pod in pods]))) == 1
 
 
 def test_names_of_errors_are_never_a_value() -> None:
