@@ -20,6 +20,8 @@ SPANS = (1, 5, 15, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 604_800) 
 UNITS = (("week", 604_800), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 OTHERS = "all others"
 FEW_POINTS = 30
+DATES = 10  # on an axis
+MOST_DAYS = 120  # on which a date says enough without its year
 
 
 def step(history: History, **scope: Unpack[Scope]) -> timedelta:
@@ -100,13 +102,28 @@ def time_axis(times: pl.Series, step: timedelta) -> Any:
     """The horizontal axis `at` in UTC, as the findings say it; one moment alone stands amid."""
     import altair as alt
 
-    scale, axis = alt.Scale(type="utc"), alt.Axis()
+    scale = alt.Scale(type="utc")
     if times.n_unique() == 1:
         around = pl.Series([times[0] - step, times[0] + step]).dt.epoch("ms").to_list()
         scale = alt.Scale(type="utc", domain=around)
-    if step < timedelta(minutes=15):  # within a day or so
-        axis = alt.Axis(format="%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M", tickCount=6)
-    return alt.X("at:T", title=None, scale=scale, axis=axis)
+    return alt.X("at:T", title=None, scale=scale, axis=_axis(times, step))
+
+
+def _axis(times: pl.Series, step: timedelta) -> Any:
+    """Times of the day, with the date at midnight; dates where days are covered."""
+    import altair as alt
+
+    days = 0 if times.is_empty() else (times.max() - times.min()) / timedelta(days=1)  # type: ignore[operator]
+    if days > MOST_DAYS:
+        return alt.Axis()
+    if days > 2:
+        every = alt.TimeIntervalStep(interval="day", step=max(1, round(days / DATES)))
+        return alt.Axis(format="%b %d", tickCount=every)
+    clock = "%H:%M:%S" if step < timedelta(minutes=1) else "%H:%M"
+    midnight = "utchours(datum.value) + utcminutes(datum.value) + utcseconds(datum.value) == 0"
+    return alt.Axis(
+        labelExpr=f"utcFormat(datum.value, {midnight} ? '%b %d' : '{clock}')", tickCount=6
+    )
 
 
 def when() -> Any:

@@ -92,3 +92,13 @@ def test_few_points_of_a_line_are_seen_and_many_are_not() -> None:
 
 def test_a_chart_of_nothing_is_a_sentence() -> None:
     assert str(shown("chart", counts(), "Nothing arrived.")) == "*Nothing arrived.*"
+
+
+def test_days_are_told_by_their_date() -> None:
+    axis = time_axis(counts((0, "a", 1), (240, "a", 1))["at"], HOUR).to_dict()["axis"]
+    assert axis == {"format": "%b %d", "tickCount": {"interval": "day", "step": 1}}
+
+
+def test_within_a_day_the_date_is_told_at_midnight() -> None:
+    axis = time_axis(counts((0, "a", 1), (30, "a", 1))["at"], HOUR).to_dict()["axis"]
+    assert "? '%b %d' : '%H:%M'" in axis["labelExpr"]
