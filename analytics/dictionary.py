@@ -167,7 +167,7 @@ LABELS = Table(
         Column("field", WORD, "", "category, severity or tag"),
         Column("value", WORD, "", "what the person says it is"),
         Column("author", WORD, "", "who said so"),
-        Column("origin", WORD, "", "command, console or webhook"),
+        Column("origin", WORD, "", "command or webhook"),
         Column("recorded_at", MOMENT, "UTC", "when the store took it"),
         LANDED,
     ),

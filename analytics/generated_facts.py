@@ -306,7 +306,7 @@ INSERT INTO labels BY NAME
 SELECT (id + (3 << {ID_SHIFT})) | 5 AS id, id AS event_id, source, 'category' AS field,
        CASE WHEN share(id, 33) < 0.97 THEN truth ELSE thoughts.category END AS value,
        {words(("mara", "jonas", "priya"), "h1")} AS author,
-       {words(("console", "webhook", "webhook", "command"), "h2")} AS origin,
+       {words(("webhook", "webhook", "webhook", "command"), "h2")} AS origin,
        at_ms(ms + 3600000 * (1 + h3 % 30)) AS recorded_at,
        at_ms(ms + 3600000 * (1 + h3 % 30) + 900) AS landed_at
 FROM thoughts WHERE kind = 'ticket' AND share(id, 32) < 0.012 AND NOT is_dead""",

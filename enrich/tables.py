@@ -135,7 +135,7 @@ class Label(SQLModel, table=True):
     )
     value: str = Field(sa_type=Text)
     author: str = Field(sa_type=Text)
-    origin: str = Field(sa_type=Text, description="command, console or webhook")
+    origin: str = Field(sa_type=Text, description="command or webhook")
     recorded_at: datetime = Field(sa_type=Instant)
     tx: int = Field(sa_type=BigInteger)
 
