@@ -14,8 +14,9 @@ from analytics.errors import HistoryError
 from analytics.history import History, connect
 from analytics.landing import Lander
 from analytics.place import Place
+from analytics.scope import first_id
 from service.store import Store
-from tests.analytics.store_facts import put, put_events
+from tests.analytics.store_facts import put, put_event_rows, put_events
 from tests.conftest import MADE_UNTIL
 
 FRAMES = sorted(
@@ -122,6 +123,25 @@ def test_tickets_come_after_the_error_and_not_before(made: History) -> None:
     before = around.filter(pl.col("minute") < 0)["ticket_count"].sum()
     after = around.filter(pl.col("minute") > 0)["ticket_count"].sum()
     assert after > 2 * before
+
+
+def test_windows_that_overlap_are_counted_once(
+    store: Store, lander: Lander, history: History
+) -> None:
+    """An error at 0:00 and 0:10, so one window until 0:40; tickets at 0:05, 0:35 and 3:20."""
+    errors, tickets = [at_minute(0), at_minute(10)], [at_minute(m) for m in (5, 35, 200)]
+    put_event_rows(store, errors, source="app", preset="sentry")
+    put_event_rows(store, tickets)
+    seen = [{"event_id": event, "source": "app", "fingerprint": "f"} for event in errors]
+    put(store, "enrichments", *seen, *({"event_id": event} for event in tickets))
+    lander.land()
+    found = analytics.errors_before_tickets(history, least=1)
+    assert found.select("window_minutes", "ticket_count").rows() == [(40, 2)]
+
+
+def at_minute(minute: int) -> int:
+    """The id of an event that arrived so long after a midnight."""
+    return first_id(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute))
 
 
 def test_confusion_and_scores_count_the_same_labels(made: History) -> None:

@@ -6,10 +6,12 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
 from analytics.generate import generate
+from analytics.generated_plan import plan
 from analytics.history import History, connect
 from analytics.place import Place
 
@@ -83,6 +85,18 @@ def test_an_event_s_id_holds_its_arrival(made: History) -> None:
         "SELECT count(*) FILTER (epoch_ms(received_at) <> (id >> 22) + 1704067200000) FROM events"
     )
     assert off.item() == 0
+
+
+def test_about_as_many_events_are_planned_as_are_wanted() -> None:
+    counts = plan(50_000, 20, datetime(2026, 1, 1, tzinfo=UTC), 1).minutes["count"]
+    assert counts.sum() == pytest.approx(50_000, rel=0.03)
+
+
+def test_more_is_planned_about_midday_than_at_night() -> None:
+    minutes = plan(50_000, 20, datetime(2026, 1, 1, tzinfo=UTC), 1).minutes
+    hour = pl.col("ms") // 3_600_000 % 24
+    noon, night = (minutes.filter(hour == at, theme=-1)["count"].sum() for at in (13, 2))
+    assert noon > 2 * night
 
 
 def test_the_same_seed_makes_the_same_history(tmp_path: Path) -> None:
