@@ -3,7 +3,7 @@
 What is masked becomes a word in brackets, `[email]`, so that a model still sees what stood there.
 Order matters: secrets first, for they may hold what looks like a phone number. Invisible
 characters go and look-alike letters, digits, dashes and spaces become plain ones, so that nothing
-hides behind them. Phone numbers are found by Google's libphonenumber.
+hides behind them.
 """
 
 import base64
@@ -13,22 +13,20 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import phonenumbers
-
+from enrich.phones import mask_phones
 from enrich.sensitive import (
     A_NAME,
-    ABROAD,
     ASSIGNED,
     CARD_LIKE,
-    DIALLED,
     EMAILS,
     ENCODED,
+    FISCAL,
     HEADERS,
     IBAN_LIKE,
+    ID_NAMED,
     IN_XML,
-    NOT_A_PHONE,
+    INSURANCE,
     ON_A_COMMAND_LINE,
-    PHONE_LIKE,
     SECRETS,
     SHORT_CODES,
     SOCIAL,
@@ -97,11 +95,11 @@ def _mask_all(text: str, region: str, counts: Counter[str]) -> str:
     text = _mask(SPELT_EMAILS, "email", text, counts)
     text = _mask_numbers(CARD_LIKE, "card", text, counts, is_card)
     text = _mask_numbers(IBAN_LIKE, "iban", text, counts, is_iban)
-    text = _mask(SOCIAL, "national_id", text, counts)
+    for pattern in (SOCIAL, INSURANCE, FISCAL):
+        text = _mask(pattern, "national_id", text, counts)
     text = _mask_after(SOCIAL_NAMED, "national_id", text, counts)
-    if PHONE_LIKE.search(text):
-        text = _mask_phones(text, region, counts)
-    return text
+    text = _mask_after(ID_NAMED, "national_id", text, counts)
+    return mask_phones(text, region, counts)
 
 
 def _mask(pattern: re.Pattern[str], kind: str, text: str, counts: Counter[str]) -> str:
@@ -188,26 +186,3 @@ def _decoded(run: str) -> str | None:
     except ValueError:
         return None
     return text if all(char.isprintable() or char.isspace() for char in text) else None
-
-
-def _mask_phones(text: str, region: str, counts: Counter[str]) -> str:
-    """Mask valid phone numbers. Numbers without separators or + are left: they are mostly ids."""
-    parts: list[str] = []
-    end = 0
-    seen = ABROAD.sub("+ ", text)  # as long as before: what is found stands where it stood
-    for match in phonenumbers.PhoneNumberMatcher(seen, region):
-        before = text[max(0, match.start - 24) : match.start]
-        if not _written_as_phone(match.raw_string, before):
-            continue
-        parts += (text[end : match.start], "[phone]")
-        counts["phone"] += 1
-        end = match.end
-    return "".join([*parts, text[end:]])
-
-
-def _written_as_phone(raw: str, before: str) -> bool:
-    if NOT_A_PHONE.fullmatch(raw):
-        return False
-    if raw.startswith("+") or any(char in raw for char in " -()./"):
-        return True
-    return DIALLED.search(before) is not None

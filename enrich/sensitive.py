@@ -43,7 +43,8 @@ HEADERS = re.compile(
 NAMES = (
     r"(?:password|passwd|passwort|kennwort|wachtwoord|lösenord|hasło|senha|contraseña|şifre|pwd|pw"
     r"|passphrase|mot de passe|пароль|密码|密碼|パスワード|비밀번호|secret|token|api[_-]?key"
-    r"|access[_-]?key|account[_-]?key|private[_-]?key|auth[_-]?key|credential|pass(?==))"
+    r"|access[_-]?key|account[_-]?key|private[_-]?key|auth[_-]?key|credential"
+    r"|pass(?==)|sess(?:ion)?[_-]?id(?==))"
 )
 A_NAME = re.compile(NAMES, re.IGNORECASE)
 UNMASKED = r"(?!\[(?:secret|token)\])"
@@ -53,6 +54,7 @@ ASSIGNED = re.compile(
     (?:[:=]|\b(?:is|ist|es|est|é|это)\b)\s{{0,3}}) {UNMASKED}
     (?: (?P<quote>\\?["'])[^"'\n]{{4,200}}(?=["'])
       | (?<==)[^\s"',;&<>]{{4,300}}
+      | [A-Za-z]{{16,64}}(?![^\s"',;&<>.])
       | (?=[^\s"',;&<>]{{0,99}}[\d!@\#$%^&*_+=/-])[^\s"',;&<>]{{6,300}} )"""
 )
 IN_XML = re.compile(rf"(?i)(<[\w:-]{{0,30}}{NAMES}>)\s?{UNMASKED}[^<>]{{4,300}}(?=</)")
@@ -71,7 +73,7 @@ URL_LOGIN = re.compile(
 )
 URL_KEY = re.compile(
     r"(?i)([?&;#](?:token|key|api_?key|access_token|sig|signature|secret|password|code|auth)=)"
-    r"(?!\[)[^&\s#\"']{6,}"
+    r"(?!\[)[^&;\s#\"']{6,}"
 )
 DOMAIN = r"(?:[\w-]{1,63}\.){1,8}[^\W\d_][\w-]{1,62}"
 EMAILS = re.compile(
@@ -79,25 +81,30 @@ EMAILS = re.compile(
     rf"(?:@|%40|&#64;)(?:{DOMAIN}|\[[\da-fA-F.:]{{3,45}}\])"
 )
 SPELT_EMAILS = re.compile(
-    r"(?<![\w.+-])[\w.+-]{1,64} ?(?:[(\[{]at[)\]}]|(?-i: AT )) ?[\w-]{1,63}"
+    r"(?<![\w.+-])[\w.+-]{1,64} at [\w-]{1,63}(?: dot [\w-]{1,63}){0,3} dot [a-z]{2,6}\b"
+    r"|(?<![\w.+-])[\w.+-]{1,64} ?(?:[(\[{]at[)\]}]|(?-i: AT )) ?[\w-]{1,63}"
     r"(?: ?(?:\.|[(\[{]dot[)\]}]|(?-i: DOT )) ?[\w-]{1,63}){1,4}",
     re.IGNORECASE,
 )
-CARD_LIKE = re.compile(r"(?<![\d.-])(?:\d[ ./\n-]{0,3}){12,80}\d(?!\d)")
+CARD_LIKE = re.compile(r"(?<![\d._-])(?:\d[ ./\n-]{0,3}){12,80}\d(?!\d)")
 IBAN_LIKE = re.compile(r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,3})?\b")
 SOCIAL = re.compile(r"\b(?!000|666|9\d\d)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}\b")  # US
 SOCIAL_NAMED = re.compile(
     r"(?i)(\b(?:ssn|social security(?: (?:number|no\.?))?)[\"']?[ :=#]{1,3}(?:is )?[\"']?)"
     r"(?!000|666|9\d\d)\d{3}(?!00)\d\d(?!0000)\d{4}(?!\d)"
 )
-ENCODED = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,8000}={0,2}(?![A-Za-z0-9+/_=-])")
-PHONE_LIKE = re.compile(r"\d[^A-Za-z\n]{0,6}\d[^A-Za-z\n]{0,6}\d.{0,8}\d.{0,8}\d")
-ABROAD = re.compile(r"(?<![\d.,:-])00(?=[1-9][\d ()./-]{7,20}\d)")
-DIALLED = re.compile(
-    r"(?i)(?:tel|phone|call|mobile|cell|fax|whatsapp|handy|at|on|telefon|téléphone|teléfono|numm?er"
-    r"|number|numéro|número|numero|номер|电话|電話)(?: is| ist| est| es)?\W*$"
+INSURANCE = re.compile(  # UK; QQ stands in its own examples
+    r"\b(?!BG|GB|NK|KN|TN|NT|ZZ)(?:[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]|QQ)"
+    r"([ -]?)\d\d\1\d\d\1\d\d\1[A-D]\b"
 )
-NOT_A_PHONE = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}|\d{4}-\d\d-\d\d.*|\d+[.,]\d+|0x\w+")
+FISCAL = re.compile(r"\b[A-Z]{6}\d\d[A-EHLMPR-T]\d\d[A-Z]\d{3}[A-Z]\b")  # Italy
+ID_NAMED = re.compile(
+    r"(?i)(\b(?:passport|national insurance|nino|nhs|dni|nif|nie|cpf|aadhaar|aadhar|tfn|pesel|curp"
+    r"|bsn|national id|identity card|personnummer|steuer-?id|(?<=\b)sin(?= \d))"
+    r"(?: (?:number|no\.?|nr\.?|card))?[\"']?[ :=#]{1,3}(?:is )?[\"']?)"
+    r"(?!\[)(?=[A-Z .-]{0,6}\d)[A-Z0-9](?:[ .-]?[A-Z0-9]){6,19}(?![A-Za-z0-9])(?<=\d\w|\w\d)"
+)
+ENCODED = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,8000}={0,2}(?![A-Za-z0-9+/_=-])")
 ISSUERS = re.compile(
     r"4|5[0-8]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|3[04678]|35[2-8]|6[0-9]"
 )  # ISO/IEC 7812

@@ -58,6 +58,17 @@ def test_what_is_private_is_masked(text: str, masked: str) -> None:
         "at Cart.add (cart.js:120:15)",
         "Served block blk_-6952295868487656571",
         "REPORT : 7024 5015 150454 240",
+        "from adsl-63-197-98-106.dsl.example.net",
+        "block blk_5739119717322549945 served",
+        "[12345.678901] usb 1-1",
+        "[0701/114930:WARNING:dns.cc(306)] failed",
+        "01-02-2026 05:44 ref 00412-7",
+        "order 123-4567890-1234567, SKU 12-345-678, part AB 12 34",
+        "customer 00012345 of 555 0100 22",
+        "password: authentication failed",
+        "session_id: 38afes7a8 ended",
+        "the passport is missing, NHS is busy",
+        "phone model X12, phone is 10.4.12.1",
         "channels 1 2 3 4 5 6 7 8 9 10 11 12 13 36 40",
         "old=4800.935999999999",
         "akka.tcp://sparkExecutor@mesos-07:55904",
@@ -139,7 +150,8 @@ def test_what_hides_or_is_spelt_otherwise_is_masked(text: str, masked: str) -> N
     "seed",
     ["eyJ", "4\n", "4111 ", "password=", "a@", "a.", "http://a:", "<password>", "a AT ", "DE89 ",
      "-----BEGIN PRIVATE KEY-----", "sk-", "cookie:", "QUFB", "001 ", "\u200b", '"',
-     "mysql -", "mysql a ", "\u00e9", "a\u0431"],
+     "mysql -", "mysql a ", "0 ", "tel 0", "(0", "a at b dot ", "AB12", "passport 1 ",
+     "\u00e9", "a\u0431"],
 )  # fmt: skip
 def test_a_text_made_to_be_slow_takes_no_longer_than_its_length_allows(seed: str) -> None:
     """Eight times the text takes about eight times as long, not sixty-four."""
@@ -151,6 +163,77 @@ def test_a_text_made_to_be_slow_takes_no_longer_than_its_length_allows(seed: str
         return time.process_time() - started
 
     assert seconds(32_000) < 30 * max(seconds(4_000), 0.005)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Tel. 089/12345678", "Tel. [phone]"),
+        ("Téléphone : 01 23 45 67 89", "Téléphone : [phone]"),
+        ("teléfono 612 34 56 78", "teléfono [phone]"),
+        ("llámame al 91 123 45 67", "llámame al [phone]"),
+        ("tlf 22 33 44 55", "tlf [phone]"),
+        ("手机 138 0013 8000", "手机 [phone]"),
+        ("tel 98765 43210", "tel [phone]"),
+        ("call me on 555 0187", "call me on [phone]"),
+        ("tel-415-555-2671", "tel-[phone]"),
+    ],
+)
+def test_a_number_that_a_word_announces_is_masked_wherever_it_is_dialled(
+    text: str, masked: str
+) -> None:
+    assert redact(text).text == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("it is 020 7946 0958, thanks", "it is [phone], thanks"),
+        ("06 12 34 56 78 est à moi", "[phone] est à moi"),
+        ("0412 345 678 after six", "[phone] after six"),
+        ("090-1234-5678 まで", "[phone] まで"),
+        ("044 668 18 00", "[phone]"),
+        ("098765 43210", "[phone]"),
+        ("(11) 91234-5678", "[phone]"),
+    ],
+)
+def test_a_number_with_a_leading_zero_is_masked_where_people_write_theirs_so(
+    text: str, masked: str
+) -> None:
+    assert redact(text).text == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("NI QQ 12 34 56 C", "NI [national_id]"),
+        ("it is AB123456C", "it is [national_id]"),
+        ("RSSMRA85T10A562S", "[national_id]"),
+        ("passport number 533380006", "passport number [national_id]"),
+        ("DNI: 12345678Z", "DNI: [national_id]"),
+        ("Aadhaar 2345 6789 0124", "Aadhaar [national_id]"),
+        ("NHS number is 943 476 5919", "NHS number is [national_id]"),
+    ],
+)
+def test_national_ids_are_masked(text: str, masked: str) -> None:
+    assert redact(text).text == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("JSESSIONID=ABCDEF0123456789", "JSESSIONID=[secret]"),
+        ("sessionid=38afes7a8", "sessionid=[secret]"),
+        ("password: correcthorsebattery", "password: [secret]"),
+        ("bob at example dot com", "[email]"),
+        ("Server=db;Password=Hunter2Hunter;", "Server=db;Password=[token];"),
+        ("mongodb+srv://u:p%40ss@c0.example.net/", "mongodb+srv://[secret]@c0.example.net/"),
+        ("jdbc:mysql://db/shop?user=app&password=letmein12",
+         "jdbc:mysql://db/shop?user=app&password=[token]"),
+    ],
+)  # fmt: skip
+def test_sessions_and_logins_are_masked(text: str, masked: str) -> None:
+    assert redact(text).text == masked
 
 
 def test_each_kind_is_counted() -> None:
