@@ -124,13 +124,20 @@ def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
     Out: fingerprint str; begin, end i64 (minutes within `span`; end included, begin not);
     window_minutes i64 (of all windows of the error).
     """
-    begins = pl.col("minute").diff().over("fingerprint").fill_null(minutes + 1) > minutes
+    found = seen.sort("fingerprint", "minute")
+    begins = found.select(
+        (pl.col("fingerprint") != pl.col("fingerprint").shift())
+        | (pl.col("minute").diff() > minutes)
+    ).to_series()
+    begins = begins.fill_null(True)
+    ends = begins.shift(-1, fill_value=True)
+    end = pl.col("minute").filter(ends) + minutes
     return (
-        seen.sort("fingerprint", "minute")
-        .with_columns(window=begins.cum_sum())
-        .group_by("fingerprint", "window")
-        .agg(begin=pl.col("minute").min(), end=pl.col("minute").max() + minutes)
-        .with_columns(pl.col("begin") - span[0], pl.col("end").clip(upper_bound=span[-1]) - span[0])
+        found.select(
+            pl.col("fingerprint").filter(begins),
+            begin=pl.col("minute").filter(begins) - span[0],
+            end=end.clip(upper_bound=span[-1]) - span[0],
+        )
         .with_columns(window_minutes=(pl.col("end") - pl.col("begin")).sum().over("fingerprint"))
         .filter(pl.col("window_minutes").is_between(1, ELSEWHERE * len(span)))
     )

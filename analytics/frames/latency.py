@@ -10,7 +10,12 @@ from analytics.scope import Scope, bucket, moment, thinned, thinning, within
 from analytics.views import EPOCH_MS, ID_SHIFT
 
 ARRIVED_US = f"((event_id >> {ID_SHIFT}) + {EPOCH_MS}) * 1000"
-STAGES = ("ack", "queue", "model", "commit", "enriched", "land")
+STAGES_OF = {
+    "answered": ("ack",),
+    "tried": ("queue", "model"),
+    "written": ("commit", "enriched", "land"),
+}
+STAGES = tuple(stage for stages in STAGES_OF.values() for stage in stages)
 
 
 def latency(history: History, *, by_source: bool = False, **scope: Unpack[Scope]) -> pl.DataFrame:
@@ -23,54 +28,49 @@ def latency(history: History, *, by_source: bool = False, **scope: Unpack[Scope]
     Over more than a million events, those of every n-th minute of arrival are measured.
     Out: source str (with by_source), stage str, count i64, p50_ms, p95_ms, p99_ms, max_ms f64 (ms).
     """
-    key = "source, " if by_source else ""
     every = thinning(history, scope)
     some = f"{thinned(every)} AND {within(history, scope)}"
-    queue_model = _stages(
-        key,
-        f"FROM attempts WHERE outcome = 'enriched' AND {some}",
-        {
-            "queue": "(epoch_us(claimed_at) - epoch_us(available_at)) / 1000.0",
-            "model": "latency_ms",
-        },
+    key = "source, " if by_source else ""
+    measured = (f"{rows}_ms AS ({_percentiles(key, rows)})" for rows in STAGES_OF)
+    shown = (_shown(key, rows, stage) for rows, stages in STAGES_OF.items() for stage in stages)
+    found = history.sql(
+        f"""
+WITH answered AS (
+    SELECT source, unnest(ack_ms) AS ack FROM acknowledgements
+    WHERE {thinned(every, "id")} AND {within(history, scope, "id")}),
+tried AS MATERIALIZED (
+    SELECT event_id, source, number, finished_at, latency_ms AS model,
+           (epoch_us(claimed_at) - epoch_us(available_at)) / 1000.0 AS queue
+    FROM attempts WHERE outcome = 'enriched' AND {some}),
+written AS (
+    SELECT source, (epoch_us(recorded_at) - epoch_us(finished_at)) / 1000.0 AS commit,
+           (epoch_us(recorded_at) - {ARRIVED_US}) / 1000.0 AS enriched,
+           (epoch_us(landed_at) - epoch_us(recorded_at)) / 1000.0 AS land
+    FROM (SELECT event_id, source, recorded_at, landed_at FROM enrichments
+          WHERE revision = 1 AND NOT candidate AND {some})
+    LEFT JOIN (SELECT event_id, finished_at FROM tried WHERE number = 1) USING (event_id)),
+{", ".join(measured)}
+{" UNION ALL ".join(shown)}"""
     )
-    whole = _stages(
-        key,
-        f"""FROM (SELECT event_id, source, recorded_at, landed_at FROM enrichments
-                  WHERE revision = 1 AND NOT candidate AND {some})
-            LEFT JOIN (SELECT event_id, finished_at FROM attempts
-                       WHERE outcome = 'enriched' AND number = 1 AND {some})
-            USING (event_id)""",
-        {
-            "commit": "(epoch_us(recorded_at) - epoch_us(finished_at)) / 1000.0",
-            "enriched": f"(epoch_us(recorded_at) - {ARRIVED_US}) / 1000.0",
-            "land": "(epoch_us(landed_at) - epoch_us(recorded_at)) / 1000.0",
-        },
-    )
-    ack = _stages(
-        key,
-        f"""FROM (SELECT source, unnest(ack_ms) AS ack_ms FROM acknowledgements
-                  WHERE {thinned(every, "id")} AND {within(history, scope, "id")})""",
-        {"ack": "ack_ms"},
-    )
-    found = pl.concat(history.sql(query) for query in (ack, queue_model, whole))
     order = pl.Enum(STAGES)
     return found.sort(*(["source"] if by_source else []), pl.col("stage").cast(order))
 
 
-def _stages(key: str, rows: str, stages: dict[str, str]) -> str:
+def _percentiles(key: str, rows: str) -> str:
     columns = ", ".join(
-        f"count({value}) AS {name}_count,"
-        f" quantile_cont({value}, [0.5, 0.95, 0.99, 1.0]) AS {name}_ms"
-        for name, value in stages.items()
+        f"count({stage}) AS {stage}_count,"
+        f" quantile_cont({stage}, [0.5, 0.95, 0.99, 1.0]) AS {stage}_ms"
+        for stage in STAGES_OF[rows]
     )
-    group = f"GROUP BY {key.rstrip(', ')}" if key else ""
-    parts = [
-        f"SELECT {key}'{name}' AS stage, {name}_count AS count, {name}_ms[1] AS p50_ms,"
-        f" {name}_ms[2] AS p95_ms, {name}_ms[3] AS p99_ms, {name}_ms[4] AS max_ms FROM stages"
-        for name in stages
-    ]
-    return f"WITH stages AS (SELECT {key}{columns} {rows} {group}) " + " UNION ALL ".join(parts)
+    return f"SELECT {key}{columns} FROM {rows} {'GROUP BY source' if key else ''}"
+
+
+def _shown(key: str, rows: str, stage: str) -> str:
+    return (
+        f"SELECT {key}'{stage}' AS stage, {stage}_count AS count, {stage}_ms[1] AS p50_ms,"
+        f" {stage}_ms[2] AS p95_ms, {stage}_ms[3] AS p99_ms, {stage}_ms[4] AS max_ms"
+        f" FROM {rows}_ms"
+    )
 
 
 def latency_over_time(
