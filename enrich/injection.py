@@ -5,10 +5,9 @@ and marks the enrichment `suspicious`, so that rules can refuse to act on it. It
 itself: people do write tickets about prompts.
 """
 
-import base64
-import binascii
 import re
-import unicodedata
+
+from enrich.disguises import other_readings
 
 MAX_LOOKED_AT = 20_000  # characters; longer texts are looked at from both ends
 
@@ -19,6 +18,29 @@ NOUNS = (
     r"orders|constraints?|taxonomy|schema)"
 )
 FIELDS = r"(?:category|severity|confidence|priority|sentiment|suspicious(?:ness)?|tags?)"
+
+IGNORE_IN_LATIN = (
+    r"ignor\w*|vergiss|missachte|oublie\w*|olvida\w*|dimentica\w*|negeer|esque\w+|zignor\w*|pomiń"
+    r"|zapomn\w*|zapome\w*|yok say|unut|görmezden|glöm|glem|unohda|ohita|felejtsd|hagyd|bỏ qua|quên"
+    r"|abaikan|lupakan"
+)
+RULES_IN_LATIN = (
+    "anweisung|instru|istruz|regeln|règles|reglas|consignes|polece|zasad|pokyn|pravid|talimat|kural"
+    "|komut|ohje|utasítás|hướng dẫn|chỉ dẫn|quy tắc|perintah|arahan|aturan"
+)
+IGNORE_ELSEWHERE = (
+    r"игнорир\w*|забудь\w*|ігнор\w*|αγνόησ\w*|ξέχνα|ξέχασ\w*|התעלם|שכח|अनदेखा|भूल|เพิกเฉย|ลืม"
+)
+RULES_ELSEWHERE = (
+    "инструкц|указани|правил|інструкці|вказівк|οδηγί|εντολ|κανόν|הוראות|הנחיות|निर्देश|คำสั่ง|คำแนะนำ"
+)
+
+
+def _either_way(verbs: str, nouns: str) -> str:
+    """A pattern for both within one sentence: languages differ in which comes first."""
+    return rf"(?:{verbs})[^.\n]{{0,60}}(?:{nouns})|(?:{nouns})[^.\n]{{0,60}}(?<!\w)(?:{verbs})"
+
+
 SIGNS = tuple(
     (tuple(words.split("|")), re.compile(pattern, re.MULTILINE))
     for words, pattern in (
@@ -26,15 +48,18 @@ SIGNS = tuple(
             "instruct|prompt|rule|directi|guid|polic|order|constraint|taxonomy|schema",
             (
                 r"\b(?:ignor(?:e|ing)|disregard|forget|overrid(?:e|ing)|bypass|skip|discard|neglect"
-                r"|set aside|drop)\b[^.\n]{0,40}\b(?:previous|prior|above|earlier|preceding|all|any"
-                rf"|your|system|these|those|every|other)\b[^.\n]{{0,30}}\b{NOUNS}\b"
+                r"|set aside|drop)\b[^.]{0,40}\b(?:previous|prior|above|earlier|preceding|all|any"
+                rf"|your|system|these|those|every|other)\b[^.]{{0,30}}\b{NOUNS}\b"
             ),
         ),
+        (RULES_IN_LATIN, _either_way(IGNORE_IN_LATIN, RULES_IN_LATIN)),
+        (RULES_ELSEWHERE, _either_way(IGNORE_ELSEWHERE, RULES_ELSEWHERE)),
         (
-            "anweisung|instru|istruz|regeln|règles|reglas|consignes",
+            "bist du|du bist|tu es |vous êtes|eres|sei |você é",
             (
-                r"\b(?:ignor\w*|vergiss|missachte|oublie\w*|olvida\w*|dimentica\w*|negeer)\b[^.\n]{0,40}"
-                r"\b(?:anweisung|instru|istruz|regeln|règles|reglas|consignes)"
+                r"\b(?:(?:ab (?:jetzt|sofort|nun)|von nun an) bist du|du bist (?:jetzt|nun|ab)\b"
+                r"|(?:désormais|maintenant),? (?:tu es|vous êtes)|tu es (?:désormais|maintenant)"
+                r"|(?:ahora|a partir de ahora) eres|(?:ora|d'ora in poi) sei|agora você é)"
             ),
         ),
         (
@@ -74,11 +99,15 @@ SIGNS = tuple(
             ),
         ),
         (
-            "im_start|im_end|endoftext|<system|</system|<assistant|<developer|header_id|eot_id",
+            "im_start|im_end|endoftext|<system|</system|<assistant|<developer|_id|<|_of_turn",
             (
                 r"<\|?\s*/?\s*(?:im_start|im_end|endoftext|system|assistant|developer|start_header_id"
-                r"|eot_id)\b"
+                r"|eot_id)\b|<\|(?:start|end|message|channel|return|call)\|>|<(?:start|end)_of_turn>"
             ),
+        ),
+        (
+            "role",
+            r"\brole[\"']?\s*[:=]\s*[\"']?(?:system|assistant|developer|tool)\b",
         ),
         ("inst]|[sys|<sys", r"\[/?inst\]|\[/?sys(?:tem)?\]|<</?sys>>"),
         (
@@ -88,18 +117,20 @@ SIGNS = tuple(
                 r"|new task)\b"
             ),
         ),
-        ("system|assistant|developer", r"^\s*(?:system|assistant|developer)\s?:\s"),
+        ("system|assistant|developer", r"^[\s>]*(?:system|assistant|developer)\s?:\s"),
         (
             "<|>",
             (
                 r"</\s*(?:event|untrusted|ticket|context|user_input|instructions?|prompt|tool_call"
-                r"|function_calls?)\b|<\s*(?:untrusted|user_input|tool_call|function_calls?)\b"
+                r"|function_calls?|(?:tool|function)_(?:result|response|output)s?)\b"
+                r"|<\s*(?:untrusted|user_input|tool_call|function_calls?"
+                r"|(?:tool|function)_(?:result|response|output)s?)\b"
                 r"|</event-[0-9a-f]"
             ),
         ),
         (
             "category|severity|confidence|suspicious|sentiment",
-            r"[{,]\s*[\"']?(?:category|severity|confidence|suspicious|sentiment)[\"']?\s*:\s*[\"'\w]",
+            r"[{,]\s*[\"']?(?:category|severity|confidence|suspicious|sentiment)[\"']?\s*:\s*[\"'\w\[{]",
         ),
         (
             "category|severity|confidence|priority|sentiment|suspicious|tag",
@@ -166,6 +197,37 @@ SIGNS = tuple(
             ),
         ),
         (
+            "your task|new task|your job|your goal",
+            r"\byour (?:(?:new|only|real) (?:task|job|goal)\b|(?:task|job|goal) (?:is )?now\b)",
+        ),
+        (
+            "label|category|tag|severity|priority",
+            (
+                r"\b(?:right|correct|proper|true) (?:label|category|tag|severity) (?:is|was)\b"
+                r"|\b(?:answer|respond|reply) with (?:the )?(?:category|severity|priority|tag)\b"
+                r"|\b(?:use|add|choose|pick|set) (?:every|all|each)(?: of)?(?: the| your)? tags?\b"
+            ),
+        ),
+        (
+            "no instructions|no rules|without |no restrictions",
+            (
+                r"\byou (?:had|have) no (?:instructions|restrictions|filters)\b"
+                r"|\b(?:act(?:ing)?|behave|model|assistant)\b[^.\n]{0,20}"
+                r"\bwithout(?: any)? (?:instructions|rules|restrictions|limits|filters)\b"
+            ),
+        ),
+        (
+            "classifier",
+            r"\bclassifier\b[^.\n]{0,12}\b(?:says|answers|returns|outputs|must|should|decides)\b",
+        ),
+        (
+            "safety|override code",
+            (
+                r"\bsafety (?:filters?|checks?|rules?|layers?)\b[^.\n]{0,8}"
+                r"\b(?:off|disabled|lifted)\b|\boverride code\b"
+            ),
+        ),
+        (
             "jailbreak|injection|do anything now|dan mode|developer mode|god mode",
             (
                 r"\b(?:jailbreak|prompt[ -]injection|do anything now|dan mode"
@@ -195,28 +257,16 @@ SIGNS = tuple(
         ),
     )
 )
-INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad\U000e0000-\U000e007f]")
-BASE64 = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{24,2000}={0,2}(?![A-Za-z0-9+/=])")
-SPACED = re.compile(r"\b(?:\w[ .\-_*]){4,}\w\b")
-LEETED = re.compile("[A-Za-z][013457@$][A-Za-z]")  # `1gn0re`, not `v2` or `404`
-LEET = str.maketrans("013457@$", "oieastas")
-HOMOGLYPHS = str.maketrans(
-    "аеорсухіѕјԁɡᴏοαεικυνΑΒΕΗΙΚΜΝΟΡΤΧАВЕКМНОРСТХ",
-    "aeopcyxisjdgooaeikuvABEHIKMNOPTXABEKMHOPCTX",
-)
 
 
 def looks_injected(title: str, text: str) -> bool:
-    """Whether the text seems to instruct a model. Some 5 microseconds where nothing hints at it."""
+    """Whether the text seems to instruct a model. Some tens of microseconds."""
     whole = f"{title}\n{text}"
     if len(whole) > MAX_LOOKED_AT:
         whole = whole[: MAX_LOOKED_AT // 2] + "\n" + whole[-MAX_LOOKED_AT // 2 :]
     if _speaks_to_a_model(whole):
         return True
-    if whole.isascii():
-        return _hidden(whole)
-    plain = unicodedata.normalize("NFKC", INVISIBLE.sub("", whole)).translate(HOMOGLYPHS)
-    return (plain != whole and _speaks_to_a_model(plain)) or _hidden(plain)
+    return any(_speaks_to_a_model(reading) for reading in other_readings(whole))
 
 
 def _speaks_to_a_model(text: str) -> bool:
@@ -228,26 +278,3 @@ def _speaks_to_a_model(text: str) -> bool:
                     return True
                 break
     return False
-
-
-def _hidden(text: str) -> bool:
-    """Instructions spelt with gaps or digits, or wrapped in base64."""
-    if any(_speaks_to_a_model(decoded) for decoded in _decoded(text)):
-        return True
-    if LEETED.search(text) and _speaks_to_a_model(text.translate(LEET)):
-        return True
-    spaced = SPACED.search(text)
-    return spaced is not None and _speaks_to_a_model(
-        SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m[0]) + " ", text)
-    )
-
-
-def _decoded(text: str) -> list[str]:
-    found = []
-    for match in BASE64.finditer(text):
-        try:
-            raw = base64.b64decode(match[0] + "=" * (-len(match[0]) % 4), validate=True)
-            found.append(raw.decode("utf-8"))
-        except (binascii.Error, UnicodeDecodeError, ValueError):
-            continue
-    return found

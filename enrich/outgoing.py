@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from enrich.enricher import EventText, ExampleFinder, NoExamples
+from enrich.enricher import EventText, Example, ExampleFinder, NoExamples
+from enrich.injection import looks_injected
 from enrich.prompt import event_message
 from enrich.redact import redact
 
@@ -33,7 +34,7 @@ class Outgoing:
     def message(self, event: EventText) -> OutgoingMessage:
         """The event with the labelled texts nearest to it, masked unless its source is not."""
         count = 0
-        examples = self._examples.nearest(event, self.example_count) if self.example_count else []
+        examples = self._nearest(event)
         if self._redacts(event.source):
             title = redact(event.title, self._phone_region)
             text = redact(event.text, self._phone_region)
@@ -41,3 +42,10 @@ class Outgoing:
             event = event._replace(title=title.text, text=text.text)
             count = sum(title.counts.values()) + sum(text.counts.values())
         return OutgoingMessage(event_message(event, examples), count)
+
+    def _nearest(self, event: EventText) -> list[Example]:
+        """Labelled texts like the event's; none that speaks to the model itself."""
+        if not self.example_count:
+            return []
+        found = self._examples.nearest(event, self.example_count)
+        return [example for example in found if not looks_injected("", example.text)]

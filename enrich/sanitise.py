@@ -12,12 +12,13 @@ from enrich.enricher import Verdict
 from enrich.taxonomy import SENTIMENTS, UNDETERMINED, Taxonomy
 
 MAX_SUMMARY = 280  # characters
-FINE = re.compile(r"[A-Za-z0-9À-ɏ ,;()'\"?%+-]*[.!?]?")  # most summaries: nothing to clean
+FINE = re.compile(r"(?![-+])[A-Za-z0-9À-ɏ ,;()'\"?%+-]*[.!?]?")  # most summaries: nothing to clean
 LINK_MARKUP = re.compile(r"!?\[([^\]\[]*)\]\s*(?:\([^)]*\)|\[[^\]]*\])")
 SLACK_MARKUP = re.compile(r"<[!@#][^>\n]{0,200}>|<(?:https?|mailto|tel|slack):[^>\n]*>")
 TAG = re.compile(r"</?[A-Za-z!?][^<>]*>|<!--.*?-->", re.DOTALL)
 SCHEME = re.compile(
-    r"(?:\b[a-z][a-z0-9+.-]{1,20}:/{1,2}\S*|\b(?:javascript|data|vbscript|mailto|tel):\S*|\bwww\.\S+)",
+    r"(?:\b[a-z][a-z0-9+.-]{1,20}:/{1,2}\S*|\b(?:javascript|data|vbscript|mailto|tel|sms|callto|file|intent|facetime|skype)"
+    r":\S*|\bwww\.\S+)",
     re.IGNORECASE,
 )
 MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
@@ -28,10 +29,18 @@ BARE_LINK = re.compile(
     r"(?:[/:?#]\S*)?",
     re.IGNORECASE,
 )
+STOPS = str.maketrans("。｡", "..")  # a browser takes them for dots
+# Whatever its ending, a name with dots may become a link: the dots get a space. Names of files and
+# of classes stay, for no name of a host ends so.
+DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]{1,63}\.)+([^\W\d_]{2,24})(?![\w.-])")
+FILE_ENDING = re.compile(
+    r"(?:js|jsx|tsx|mjs|py|java|jar|kt|php|rb|go|cpp|hpp|html?|css|json|ya?ml|xml|toml|ini|cfg|conf"
+    r"|txt|log|csv|sql|lock|exe|dll|docx?|xlsx?|pdf|png|jpe?g)|\w*[a-z][A-Z]\w*"
+)
 ADDRESS_LINK = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?/\S*")
 MENTION = re.compile(r"(?<!\w)[@＠]+(?=[\w/-])")
-REFERENCE = re.compile(r"(?<!\w)[#!](?=\d)|\bGH-(?=\d)|(?<=\w)#(?=\d)")
-MARKUP = re.compile(r"[`*_~|<>\[\]{}\\^]+|^\s*(?:#{1,6}|[-+>]|\d+\.)\s+", re.MULTILINE)
+REFERENCE = re.compile(r"(?<!\w)(?:!(?=\d)|#(?=\w))|\bGH-(?=\d)|(?<=\w)#(?=\d)")
+MARKUP = re.compile(r"[`*_~|<>\[\]{}\\^]+|\A[\s=+@-]+|^\s*(?:#{1,6}|[-+>]|\d+\.)\s+", re.MULTILINE)
 WORD_INNER = re.compile(r"(?<=\w)_(?=\w)")
 SPACES = re.compile(r"\s+")
 LANGUAGE = re.compile(r"[a-z]{2}")
@@ -42,7 +51,7 @@ def clean_text(text: str, limit: int = MAX_SUMMARY) -> str:
     """One line of plain text of at most `limit` characters: nothing a renderer could act upon."""
     if len(text) <= limit and FINE.fullmatch(text):
         return SPACES.sub(" ", text).strip()
-    text = unicodedata.normalize("NFKC", text[: limit * 20])
+    text = unicodedata.normalize("NFKC", text[: limit * 20]).translate(STOPS)
     text = "".join(_visible(char) for char in text)
     before = None
     while text != before:  # removing one thing may join the halves of another
@@ -65,10 +74,15 @@ def _strip_once(text: str) -> str:
     text = MAIL.sub("(address)", text)
     text = BARE_LINK.sub("(link)", text)
     text = ADDRESS_LINK.sub("(link)", text)
+    text = DOTTED.sub(_without_ending, text)
     text = MENTION.sub("", text)
     text = REFERENCE.sub(" ", text)
     text = WORD_INNER.sub(" ", text)
     return MARKUP.sub("", text)
+
+
+def _without_ending(name: re.Match[str]) -> str:
+    return name[0] if FILE_ENDING.fullmatch(name[1]) else name[0].replace(".", ". ")
 
 
 def shorten(text: str, limit: int) -> str:

@@ -36,6 +36,15 @@ FINE = {"category": "billing", "severity": "low", "summary": "Fine.", "confidenc
         ("mail bob@corp.example", "mail (address)"),
         ("nested [[x](y)](z) <<a>b>", "nested x(z) b"),
         ("Ｆｕｌｌ ｗｉｄｔｈ", "Full width"),
+        ("go to evil.zone or login.bank/now", "go to evil. zone or login. bank/now"),
+        ("go to evil。com", "go to (link)"),
+        ("go to пример.рф", "go to пример. рф"),
+        ("text sms:+15550187", "text (link)"),
+        ('=HYPERLINK("x")', 'HYPERLINK("x")'),
+        ("- one", "one"),
+        ("#general is down", "general is down"),
+        ("C# code in checkout.py fails", "C# code in checkout.py fails"),
+        ("java.net.SocketTimeoutException in v1.2.3", "java.net.SocketTimeoutException in v1.2.3"),
     ],
 )
 def test_a_summary_becomes_plain_text(said: str, cleaned: str) -> None:
