@@ -25,7 +25,7 @@ MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 BARE_LINK = re.compile(
     r"\b(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
     r"(?:com|net|org|io|dev|app|info|biz|xyz|ru|cn|co|ai|me|link|top|site|online|shop|club|gg|ly|"
-    r"example|test|invalid|evil|uk|de|fr|eu|us|in|to|tk|zip|mov|sh|cloud|page|live|pro|click)\b"
+    r"example|test|invalid|evil|uk|de|fr|eu|us|in|to|tk|zip|mov|sh|cloud|page|live|pro|click)\b(?!\.\w)"
     r"(?:[/:?#]\S*)?",
     re.IGNORECASE,
 )
