@@ -223,8 +223,8 @@ def report(folder: Path, events: int, fewer: int) -> list[str]:
         (
             f"`python -m tests.bench.history --events {events} --rivals {fewer}`: {events:,} events"
             f" of {DAYS} days, made in {seconds:,.0f} s. Each question in a process of its own;"
-            f" the limit is {LIMIT_SECONDS:g} s and {LIMIT_MB:,} MB. CPU is that of the"
-            f" second answer on all cores; {busy:.1f} other processes were running."
+            f" the limit is {LIMIT_SECONDS:g} s and {LIMIT_MB:,} MB. CPU is that of the second"
+            f" answer on all cores. The machine's load was {busy:.1f} before the first question."
         ),
         "",
         *asked,
