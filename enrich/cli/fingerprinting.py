@@ -73,7 +73,7 @@ def show_learned(settings: Any, source: str | None, limit: int) -> None:
             patterns = load_patterns(connection, source, limit)
     finally:
         store.close()
-    table = Table(title="Shared enrichments")
+    table = Table()
     for heading in ("source", "fingerprint", "copies", "category", "severity", "summary"):
         table.add_column(heading)
     for item in standing:
@@ -81,14 +81,19 @@ def show_learned(settings: Any, source: str | None, limit: int) -> None:
         table.add_row(
             item.source, item.fingerprint, copies, item.category, item.severity, item.summary
         )
-    known = Table(title="Learned patterns (<*> varies)")
+    known = Table()
     for heading in ("source", "print", "pattern"):
         known.add_column(heading)
     for name, print_, pattern in patterns:
         known.add_row(name, print_, pattern)
     console = Console()
-    console.print(table)
-    console.print(known)
+    for title, rows, filled in (
+        ("shared enrichments", standing, table),
+        ("learned patterns, <*> varies", patterns, known),
+    ):
+        console.print(title if rows else f"{title}: none yet")
+        if rows:
+            console.print(filled)
 
 
 @contextmanager
