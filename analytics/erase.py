@@ -49,7 +49,8 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
         try:
             gone = _delete(lake, wanted)
             if sum(gone.values()):
-                _forget(lake, place)
+                with held(lock_of(place, "merge"), WAIT_SECONDS):
+                    _forget(lake, place)
         finally:
             lake.close()
         if sum(gone.values()):

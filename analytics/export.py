@@ -6,6 +6,7 @@ from pathlib import Path
 from analytics.dictionary import FACTS
 from analytics.errors import HistoryError
 from analytics.history import NAME, connect
+from analytics.merges import no_merges
 from analytics.place import Place
 from analytics.scope import quoted
 from analytics.views import VIEWS
@@ -28,7 +29,7 @@ def export_history(
     _check(target, kind, wanted)
     with connect(place) as newest:
         version = newest.sql(f"SELECT id FROM ducklake_current_snapshot('{NAME}')").item()
-    with connect(place, version=version) as history:
+    with connect(place, version=version) as history, no_merges(place):
         _make_folder(target.parent if kind == "duckdb" else target)
         if kind == "duckdb":
             history.connection.execute(f"ATTACH {quoted(str(target))} AS target")

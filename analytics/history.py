@@ -14,10 +14,12 @@ import polars as pl
 
 from analytics.dictionary import TABLES
 from analytics.errors import HistoryError, HistoryMissing
+from analytics.merges import undisturbed
 from analytics.place import Place, find
 from analytics.views import VIEWS
 
 NAME = "history"
+METADATA = f"__ducklake_metadata_{NAME}"  # what DuckLake attaches its catalog as
 SCHEMA = "hooksift_history"  # of the catalog's tables, in a PostgreSQL that may hold more
 EXTENSIONS = {"sqlite": "sqlite_scanner", "postgres": "postgres_scanner"}
 
@@ -36,8 +38,12 @@ class History:
         self, query: str, values: Sequence[Any] | Mapping[str, Any] | None = None
     ) -> pl.DataFrame:
         """The rows of a query as a Polars frame; `values` fill its ? or $name marks."""
-        try:
+
+        def ask() -> pl.DataFrame:
             return self.connection.execute(query, values).pl()
+
+        try:
+            return undisturbed(self.connection, self.place, METADATA, ask)
         except duckdb.IOException as error:
             raise HistoryError(f"the history at {self.place} cannot be read: {error}") from error
 
@@ -176,19 +182,22 @@ def _options(place: Place, *, read_only: bool, inline_rows: int) -> str:
     if read_only:
         parts.append("READ_ONLY")
     else:
-        # DuckLake reads an SQLite catalog by several connections, each at a moment of its own: a
-        # reader would miss the inlined rows that move into a file between two of them.
+        # Inlined rows are read last, long after the list of files: too late where a merge comes
+        # in between, of which the plain DuckDB command line takes no notice.
         parts.append(f"DATA_INLINING_ROW_LIMIT {inline_rows if place.is_postgresql else 0}")
     return ", ".join(parts)
 
 
 def catalog_of(place: Place) -> str:
     """Where SQL finds DuckLake's own tables of an attached history."""
-    return f"__ducklake_metadata_{NAME}.{SCHEMA if place.is_postgresql else 'main'}"
+    return f"{METADATA}.{SCHEMA if place.is_postgresql else 'main'}"
 
 
 def cli_line(place: Place) -> str:
-    """A shell line that opens the history in the plain DuckDB command line (1.5 or newer)."""
+    """A shell line that opens the history in the plain DuckDB command line (1.5 or newer).
+
+    Unlike `History.sql` it does not notice a merge that comes into a query (`analytics.merges`).
+    """
     catalog = place.catalog if place.is_postgresql else str(Path(place.catalog).absolute())
     shown = Place(catalog, place.files)
     options = _options(shown, read_only=True, inline_rows=0)

@@ -87,6 +87,7 @@ class Lander:
         self._clock = clock
         self._place = place
         self._writer = lock_of(place, "writer")
+        self._merge = None if place.is_postgresql else lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
         self._merged_count = 0
         with held(self._writer, WRITER_WAIT_SECONDS):
@@ -123,12 +124,22 @@ class Lander:
             self._save(self._load(), Cursor(until=until, replaces=True))
         return self.land()
 
-    def maintain(self) -> None:
-        """Merge small files, expire old snapshots, delete old files. Meant for once a minute."""
-        self._merged_count += 1
+    def maintain(self) -> bool:
+        """Merge small files, expire old snapshots, delete old files. Meant for once a minute.
+
+        False where a reader holds merges off: to be tried again soon.
+        """
         with held(self._writer, WRITER_WAIT_SECONDS):
-            merge_small_files(self._lake, self._merged_count)
-            drop_old(self._lake, self._place, self._settings, self._clock())
+            if self._merge is not None and not self._merge.take():
+                return False
+            try:
+                self._merged_count += 1
+                merge_small_files(self._lake, self._merged_count)
+                drop_old(self._lake, self._place, self._settings, self._clock())
+            finally:
+                if self._merge is not None:
+                    self._merge.give_back()
+        return True
 
     def close(self) -> None:
         """Let go of the history; a landing under way in another thread is interrupted."""

@@ -118,8 +118,8 @@ class _Work:
             self._lander = Lander(self._store, self._place, self._settings)
             log.info("landing_leads", history=str(self._place))
         landed = self._lander.land()
-        if time.monotonic() - self._maintained_at >= self._settings.merge_seconds:
-            self._lander.maintain()
+        due = time.monotonic() - self._maintained_at >= self._settings.merge_seconds
+        if due and self._lander.maintain():
             self._maintained_at = time.monotonic()
         return landed
 

@@ -1,9 +1,10 @@
 """Who may write: a lock on a file beside an SQLite catalog, an advisory lock in a PostgreSQL one.
 
-Two locks, both given back by the system when their holder dies. `lander` is held for as long as a
+The locks are given back by the system when their holder dies. `lander` is held for as long as a
 lander runs, and makes a second one wait as standby. `writer` is held for each commit, so that an
 erasure or a rebuild can run beside a lander. More than one writer at a time on an SQLite catalog
-is known to damage it.
+is known to damage it. `merge` is held while small files are merged there; readers may share it to
+hold merges off (see `analytics.merges`).
 """
 
 import sys
@@ -16,13 +17,17 @@ from typing import Any, Literal, Protocol
 from analytics.errors import HistoryBusy, HistoryError
 from analytics.place import Place
 
-Role = Literal["lander", "writer"]
-KEYS: dict[Role, int] = {"lander": 0x486F6F6B_6C616E64, "writer": 0x486F6F6B_77726974}
+Role = Literal["lander", "writer", "merge"]
+KEYS: dict[Role, int] = {
+    "lander": 0x486F6F6B_6C616E64,
+    "writer": 0x486F6F6B_77726974,
+    "merge": 0x486F6F6B_6D657267,
+}
 PAUSE_SECONDS = 0.05
 
 
 class Lock(Protocol):
-    """Held by one process at a time."""
+    """Held by one process at a time, or by those that share it."""
 
     def take(self) -> bool:
         """Try to take it, without waiting; True when it is held now."""
@@ -31,11 +36,11 @@ class Lock(Protocol):
         """Let another have it."""
 
 
-def lock_of(place: Place, role: Role) -> Lock:
-    """The lock of that role for the history at `place`."""
+def lock_of(place: Place, role: Role, *, shared: bool = False) -> Lock:
+    """The lock of that role for the history at `place`; `shared`: with others who share it."""
     if place.is_postgresql:
         return AdvisoryLock(place.catalog, KEYS[role])
-    return FileLock(Path(place.catalog).parent / f"{role}.lock")
+    return FileLock(Path(place.catalog).parent / f"{role}.lock", shared=shared)
 
 
 @contextmanager
@@ -55,8 +60,9 @@ def held(lock: Lock, seconds: float) -> Iterator[None]:
 class FileLock:
     """A lock on a whole file, released by the system when the process ends, however it ends."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self._path = path
+        self._shared = shared
         self._file: Any = None
 
     def take(self) -> bool:
@@ -64,9 +70,10 @@ class FileLock:
         if self._file is not None:
             return True
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        file = self._path.open("a+b")
+        # Who only reads may not be allowed to write here.
+        file = self._path.open("rb" if self._shared and self._path.is_file() else "a+b")
         try:
-            _lock_file(file)
+            _lock_file(file, shared=self._shared)
         except OSError:
             file.close()
             return False
@@ -80,7 +87,7 @@ class FileLock:
             self._file = None
 
 
-def _lock_file(file: Any) -> None:
+def _lock_file(file: Any, *, shared: bool) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -89,7 +96,7 @@ def _lock_file(file: Any) -> None:
         import fcntl
 
         # flock and not lockf: a lock of lockf goes when any handle of the process is closed.
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 class AdvisoryLock:
