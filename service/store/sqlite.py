@@ -42,7 +42,7 @@ def make_engine(url: URL) -> Engine:
 
 def prepare_writer(connection: Connection) -> None:
     """Give the one connection that writes room for the indexes it touches."""
-    cursor(connection).execute("PRAGMA cache_size = -65536")
+    cursor(connection).execute("PRAGMA cache_size = -32768")
 
 
 def begin(connection: Connection) -> int:
