@@ -253,6 +253,13 @@ def as_markdown() -> str:
             " was believed when is in `recorded_at`, and the view `enrichments_over_time` adds"
             " `superseded_at`."
         ),
+        "",
+        (
+            "`analytics.connect()` opens it beside a running service, and so does the plain DuckDB"
+            " command line, with the line that `analytics.connect().cli_line` gives. There, where"
+            " the catalog is SQLite, a query during the merge of small files (an instant in each"
+            " minute) may miss rows: ask again. The functions of `analytics` notice and do so."
+        ),
     ]
     for table in TABLES:
         parts += ["", f"## {table.name}", "", table.row, ""]
