@@ -16,6 +16,8 @@ def main(folder: str, want: int) -> None:
             slowest = max(slowest, time.monotonic() - started)
             assert found[0] == found[1] >= before, found
             asked, before = asked + 1, found[0]
+            if asked == 1:
+                print("begun", flush=True)
     print(asked, round(slowest, 3))
 
 

@@ -31,6 +31,9 @@ def read_while_landing(
         )
         for _ in range(2)
     ]
+    for reader in readers:
+        assert reader.stdout is not None
+        reader.stdout.readline()  # it has begun to ask
     slowest = 0.0
     for turn in range(landings - 1):
         put_events(store, EVENTS_EACH)
