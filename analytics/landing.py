@@ -87,7 +87,7 @@ class Lander:
         self._clock = clock
         self._place = place
         self._writer = lock_of(place, "writer")
-        self._merge = None if place.is_postgresql else lock_of(place, "merge")
+        self._merge = lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
         self._merged_count = 0
         with held(self._writer, WRITER_WAIT_SECONDS):
@@ -130,15 +130,14 @@ class Lander:
         False where a reader holds merges off: to be tried again soon.
         """
         with held(self._writer, WRITER_WAIT_SECONDS):
-            if self._merge is not None and not self._merge.take():
+            if not self._merge.take():
                 return False
             try:
                 self._merged_count += 1
                 merge_small_files(self._lake, self._merged_count)
                 drop_old(self._lake, self._place, self._settings, self._clock())
             finally:
-                if self._merge is not None:
-                    self._merge.give_back()
+                self._merge.give_back()
         return True
 
     def close(self) -> None:
