@@ -252,6 +252,7 @@ def test_only_the_writer_has_a_large_page_cache(tmp_path: Path) -> None:
         return [connection.exec_driver_sql("PRAGMA cache_size").scalar_one()]
 
     with store.read() as connection:
-        assert asked(connection, 0, [None]) == [-8192]
-    assert store.write_now(asked, None) == -65536
+        [read] = asked(connection, 0, [None])
+    assert read < 0  # in KB, not pages
+    assert store.write_now(asked, None) <= 4 * read
     store.close()
