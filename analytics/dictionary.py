@@ -18,11 +18,16 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table: what a row is, and its columns in order."""
+    """One table: what a row is, and its columns in order.
+
+    `apart_by`: the column whose every value has files of its own, so that a question about a rare
+    one (a later revision, a failed attempt) opens only those.
+    """
 
     name: str
     row: str
     columns: tuple[Column, ...]
+    apart_by: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,6 +97,7 @@ ATTEMPTS = Table(
         Column("request_id", WORD, "", "the provider's id of the call"),
         LANDED,
     ),
+    apart_by="outcome",
 )
 
 ENRICHMENTS = Table(
@@ -128,6 +134,7 @@ ENRICHMENTS = Table(
         Column("recorded_at", MOMENT, "UTC", "when the transaction that keeps it wrote it"),
         LANDED,
     ),
+    apart_by="revision",
 )
 
 ACTIONS = Table(

@@ -11,7 +11,7 @@ from analytics.landing import Lander
 from analytics.place import Place
 from analytics.settings import HistorySettings
 from service.store import Store
-from tests.analytics.store_facts import put_events
+from tests.analytics.store_facts import put, put_events
 
 LANDINGS = 4
 SETTINGS = HistorySettings(inline_rows=0, snapshot_hours=24, file_hours=6)
@@ -84,6 +84,45 @@ def test_merging_changes_nothing_that_is_read(lander: Lander, history: History) 
     before = history.sql("FROM events ORDER BY id")
     lander.maintain()
     assert history.sql("FROM events ORDER BY id").equals(before)
+
+
+def put_revisions(store: Store) -> None:
+    """An event that was enriched twice, its two revisions within one landing."""
+    (event,) = put_events(store, 1)
+    put(store, "enrichments", *({"event_id": event, "revision": number} for number in (1, 2)))
+
+
+def revisions_of_files(history: History) -> list[list[int]]:
+    """Which revisions stand in each file of enrichments."""
+    files = history.sql(f"SELECT data_file FROM ducklake_list_files('{NAME}', 'enrichments')")
+    read = "SELECT list_sort(list(DISTINCT revision)) FROM read_parquet('{}')"
+    return sorted(history.sql(read.format(file)).item().to_list() for file in files["data_file"])
+
+
+def test_later_revisions_are_in_files_of_their_own_after_a_merge_too(
+    store: Store, lander: Lander, history: History
+) -> None:
+    for _ in range(2):
+        put_revisions(store)
+        lander.land()
+    landed = revisions_of_files(history)
+    lander.maintain()
+    assert (landed, revisions_of_files(history)) == ([[1], [1], [2], [2]], [[1], [2]])
+
+
+def test_files_of_a_history_that_kept_revisions_together_are_read_on(
+    store: Store, place: Place, lander: Lander, history: History, later: Later
+) -> None:
+    lander._lake.execute("ALTER TABLE enrichments RESET PARTITIONED BY")
+    put_revisions(store)
+    lander.land()
+    lander.close()
+    with Lander(store, place, SETTINGS, later) as newer:
+        put_revisions(store)
+        newer.land()
+        newer.maintain()
+    found = history.sql("SELECT count(*) FROM current_enrichments").item()
+    assert (revisions_of_files(history), found) == ([[1], [1, 2], [2]], 2)
 
 
 def test_a_few_rows_wait_in_a_postgresql_catalog_and_are_then_moved_into_a_file(
