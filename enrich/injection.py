@@ -5,258 +5,40 @@ and marks the enrichment `suspicious`, so that rules can refuse to act on it. It
 itself: people do write tickets about prompts.
 """
 
-import re
+from collections.abc import Set
+from typing import NamedTuple
 
 from enrich.disguises import other_readings
+from enrich.lexicon import Lexicon, words_of
+from enrich.signs import SIGNS
 
 MAX_LOOKED_AT = 20_000  # characters; longer texts are looked at from both ends
 
-# Each sign is tried only where one of its words occurs: most texts hold none, and looking for a
-# word costs a hundredth of a pattern. Words and patterns are matched against lower case.
-NOUNS = (
-    r"(?:instructions?|prompts?|rules?|directions?|guidelines?|directives?|polic(?:y|ies)|guidance|"
-    r"orders|constraints?|taxonomy|schema)"
-)
-FIELDS = r"(?:category|severity|confidence|priority|sentiment|suspicious(?:ness)?|tags?)"
 
-IGNORE_IN_LATIN = (
-    r"ignor\w*|vergiss|missachte|oublie\w*|olvida\w*|dimentica\w*|negeer|esque\w+|zignor\w*|pomiń"
-    r"|zapomn\w*|zapome\w*|yok say|unut|görmezden|glöm|glem|unohda|ohita|felejtsd|hagyd|bỏ qua|quên"
-    r"|abaikan|lupakan"
-)
-RULES_IN_LATIN = (
-    "anweisung|instru|istruz|regeln|règles|reglas|consignes|polece|zasad|pokyn|pravid|talimat|kural"
-    "|komut|ohje|utasítás|hướng dẫn|chỉ dẫn|quy tắc|perintah|arahan|aturan"
-)
-IGNORE_ELSEWHERE = (
-    r"игнорир\w*|забудь\w*|ігнор\w*|αγνόησ\w*|ξέχνα|ξέχασ\w*|התעלם|שכח|अनदेखा|भूल|เพิกเฉย|ลืม"
-)
-RULES_ELSEWHERE = (
-    "инструкц|указани|правил|інструкці|вказівк|οδηγί|εντολ|κανόν|הוראות|הנחיות|निर्देश|คำสั่ง|คำแนะนำ"
-)
+class Hint(NamedTuple):
+    """Where this occurs, the sign of that number is tried."""
+
+    words: str
+    number: int
 
 
-def _either_way(verbs: str, nouns: str) -> str:
-    """A pattern for both within one sentence: languages differ in which comes first."""
-    return rf"(?:{verbs})[^.\n]{{0,60}}(?:{nouns})|(?:{nouns})[^.\n]{{0,60}}(?<!\w)(?:{verbs})"
+def _hints() -> dict[str, list[Hint]]:
+    """The hints, each under the longest of its words."""
+    hints: dict[str, list[Hint]] = {}
+    for number, (listed, _) in enumerate(SIGNS):
+        for words in listed:
+            hints.setdefault(max(words.split(), key=len), []).append(Hint(words, number))
+    return hints
 
 
-SIGNS = tuple(
-    (tuple(words.split("|")), re.compile(pattern, re.MULTILINE))
-    for words, pattern in (
-        (
-            "instruct|prompt|rule|directi|guid|polic|order|constraint|taxonomy|schema",
-            (
-                r"\b(?:ignor(?:e|ing)|disregard|forget|overrid(?:e|ing)|bypass|skip|discard|neglect"
-                r"|set aside|drop)\b[^.]{0,40}\b(?:previous|prior|above|earlier|preceding|all|any"
-                rf"|your|system|these|those|every|other)\b[^.]{{0,30}}\b{NOUNS}\b"
-            ),
-        ),
-        (RULES_IN_LATIN, _either_way(IGNORE_IN_LATIN, RULES_IN_LATIN)),
-        (RULES_ELSEWHERE, _either_way(IGNORE_ELSEWHERE, RULES_ELSEWHERE)),
-        (
-            "bist du|du bist|tu es |vous êtes|eres|sei |você é",
-            (
-                r"\b(?:(?:ab (?:jetzt|sofort|nun)|von nun an) bist du|du bist (?:jetzt|nun|ab)\b"
-                r"|(?:désormais|maintenant),? (?:tu es|vous êtes)|tu es (?:désormais|maintenant)"
-                r"|(?:ahora|a partir de ahora) eres|(?:ora|d'ora in poi) sei|agora você é)"
-            ),
-        ),
-        (
-            "instruct|prompt|directive|rules",
-            (
-                r"\b(?:new|updated|revised|real|actual|true|secret|hidden|final|additional) "
-                r"(?:system )?(?:instructions?|prompt|directives?|rules)"
-                r"\s*(?:[:=-]|\bare\b|\bfor the\b|\bfollow\b)"
-            ),
-        ),
-        ("you are", r"\byou are (?:now|no longer|henceforth|from now on|actually an?)\b"),
-        (
-            "from now on|henceforth",
-            (
-                r"\b(?:from now on|henceforth)\b[^.\n]{0,20}"
-                r"\b(?:you|act|answer|respond|reply|classify)\b"
-            ),
-        ),
-        (
-            "act as|behave as|behave like|pretend|roleplay|role-play|pose as|respond as",
-            (
-                r"\b(?:act|behave|pretend|roleplay|role-play|pose|respond)\b[^.\n]{0,15}"
-                r"\b(?:as|like|to be|you)\b[^.\n]{0,40}\b(?:ai|assistant|model|admin\w*|developer"
-                r"|dan|root|unrestricted|classifier|linux terminal)\b"
-            ),
-        ),
-        (
-            "prompt|message|instruct",
-            r"\b(?:system|developer|hidden|initial|original) (?:prompt|message to|instructions?)\b",
-        ),
-        (
-            "prompt|instructions|system message|above",
-            (
-                r"\b(?:reveal|repeat|print|show|output|leak|disclose|quote|copy)\b[^.\n]{0,30}\b(?:(?:your"
-                r"|the|system) (?:system )?prompt|your instructions|system message|(?:text|words"
-                r"|everything) above)\b"
-            ),
-        ),
-        (
-            "im_start|im_end|endoftext|<system|</system|<assistant|<developer|_id|<|_of_turn",
-            (
-                r"<\|?\s*/?\s*(?:im_start|im_end|endoftext|system|assistant|developer|start_header_id"
-                r"|eot_id)\b|<\|(?:start|end|message|channel|return|call)\|>|<(?:start|end)_of_turn>"
-            ),
-        ),
-        (
-            "role",
-            r"\brole[\"']?\s*[:=]\s*[\"']?(?:system|assistant|developer|tool)\b",
-        ),
-        ("inst]|[sys|<sys", r"\[/?inst\]|\[/?sys(?:tem)?\]|<</?sys>>"),
-        (
-            "##",
-            (
-                r"^\s*#{2,}\s*(?:system|new instructions?|instructions? (?:to|for)|assistant"
-                r"|new task)\b"
-            ),
-        ),
-        ("system|assistant|developer", r"^[\s>]*(?:system|assistant|developer)\s?:\s"),
-        (
-            "<|>",
-            (
-                r"</\s*(?:event|untrusted|ticket|context|user_input|instructions?|prompt|tool_call"
-                r"|function_calls?|(?:tool|function)_(?:result|response|output)s?)\b"
-                r"|<\s*(?:untrusted|user_input|tool_call|function_calls?"
-                r"|(?:tool|function)_(?:result|response|output)s?)\b"
-                r"|</event-[0-9a-f]"
-            ),
-        ),
-        (
-            "category|severity|confidence|suspicious|sentiment",
-            r"[{,]\s*[\"']?(?:category|severity|confidence|suspicious|sentiment)[\"']?\s*:\s*[\"'\w\[{]",
-        ),
-        (
-            "category|severity|confidence|priority|sentiment|suspicious|tag",
-            (
-                r"\b(?:set|mark|make|label|classify|categori[sz]e|rate|treat|flag|score|assign"
-                r"|force|choose|pick|return|answer|respond|reply|give|use)\b[^.\n]{0,50}"
-                rf"\b{FIELDS}\b[^.\n]{{0,25}}(?:\bto\b|\bas\b|[=:\"']|\bmust\b|\bis\b)"
-            ),
-        ),
-        (
-            "category|severity|confidence|suspicious|sentiment",
-            (
-                r"\b(?:category|severity|confidence|suspicious|sentiment)\s?(?:must be|should be"
-                r"|shall be|is always|:= ?|= ?(?:critical|high|medium|low|info|true|false|1\.0"
-                r"|0\.\d))"
-            ),
-        ),
-        (
-            "classif|categori|label|tag",
-            (
-                r"\b(?:classify|categori[sz]e|label|tag) (?:this|it|the (?:above|following|text"
-                r"|ticket|event|message)|everything|me)\b[^.\n]{0,40}\b(?:as|with|under)\b"
-            ),
-        ),
-        (
-            " ai| llm| model|assistant|classifier| bot|gpt|claude",
-            (
-                r"\b(?:note|message|instruction|memo|reminder|hint|notice)s? (?:to|for)\b"
-                r"[^.\n]{0,12}\b(?:ai|llm|language model|model|assistant|classifier|bot|gpt"
-                r"|chatgpt|claude|triage (?:bot|model))\b"
-            ),
-        ),
-        (
-            "ai|llm|assistant|model|classifier|gpt|claude|bot",
-            (
-                r"\b(?:dear|hey|hello|hi|attention|attn)[,:]? (?:ai|llm|assistant|model|classifier"
-                r"|chatgpt|gpt|claude|language model|triage bot)\b"
-            ),
-        ),
-        (
-            "as an|if you are",
-            r"\b(?:as|if you are) an? (?:ai|llm|language model|large language model)\b",
-        ),
-        (
-            "suspicious|injection",
-            (
-                r"\b(?:do not|don't|never|not)\b[^.\n]{0,20}\b(?:flag|mark|report|consider|treat)\b"
-                r"[^.\n]{0,60}\b(?:suspicious|injection)\b"
-            ),
-        ),
-        (
-            "summary",
-            (
-                r"\b(?:the|your|a) summary\b[^.\n]{0,25}\b(?:must|should|shall|has to|needs to)\b"
-                r"|\b(?:append|add|include|insert|embed|put|mention|write)\b[^\n]{0,120}\bsummary\b"
-                r"|\bin (?:the|your) summary\b"
-            ),
-        ),
-        (
-            "exactly|verbatim|word for word|nothing but|only with|only the",
-            (
-                r"\b(?:summar(?:y|ise|ize)|reply|respond|answer|output|say|write)\b[^.\n]{0,20}"
-                r"\b(?:exactly|verbatim|nothing but|word for word|only with|only the word)\b"
-            ),
-        ),
-        (
-            "your task|new task|your job|your goal",
-            r"\byour (?:(?:new|only|real) (?:task|job|goal)\b|(?:task|job|goal) (?:is )?now\b)",
-        ),
-        (
-            "label|category|tag|severity|priority",
-            (
-                r"\b(?:right|correct|proper|true) (?:label|category|tag|severity) (?:is|was)\b"
-                r"|\b(?:answer|respond|reply) with (?:the )?(?:category|severity|priority|tag)\b"
-                r"|\b(?:use|add|choose|pick|set) (?:every|all|each)(?: of)?(?: the| your)? tags?\b"
-            ),
-        ),
-        (
-            "no instructions|no rules|without |no restrictions",
-            (
-                r"\byou (?:had|have) no (?:instructions|restrictions|filters)\b"
-                r"|\b(?:act(?:ing)?|behave|model|assistant)\b[^.\n]{0,20}"
-                r"\bwithout(?: any)? (?:instructions|rules|restrictions|limits|filters)\b"
-            ),
-        ),
-        (
-            "classifier",
-            r"\bclassifier\b[^.\n]{0,12}\b(?:says|answers|returns|outputs|must|should|decides)\b",
-        ),
-        (
-            "safety|override code",
-            (
-                r"\bsafety (?:filters?|checks?|rules?|layers?)\b[^.\n]{0,8}"
-                r"\b(?:off|disabled|lifted)\b|\boverride code\b"
-            ),
-        ),
-        (
-            "jailbreak|injection|do anything now|dan mode|developer mode|god mode",
-            (
-                r"\b(?:jailbreak|prompt[ -]injection|do anything now|dan mode"
-                r"|developer mode enabled|god mode)\b"
-            ),
-        ),
-        (
-            "tool|function|plugin|browser",
-            (
-                r"\b(?:call|invoke|execute|use) (?:the |your )?[\w ]{0,20}\b(?:tool|function|plugin"
-                r"|browser)\b[^.\n]{0,30}(?:[(:\"']|\bto\b)"
-            ),
-        ),
-        (
-            "end of",
-            (
-                r"\bend of (?:the )?(?:ticket|event|data|document|user (?:input|message)|untrusted"
-                r"|customer (?:text|message))\b"
-            ),
-        ),
-        (
-            "指示|忽略|无视|игнориру|забудь|지시|تجاهل",
-            (
-                r"(?:以前|これまで|上記)の指示|(?:忽略|无视)(?:之前|以上|所有|先前)|игнорируй|забудь(?:те)?"
-                r" (?:все|предыдущие)|이전 지시|تجاهل"
-            ),
-        ),
-    )
-)
+HINTS = _hints()
+
+
+def _hints_in(lowered: str) -> list[Hint]:
+    return [hint for part, hints in HINTS.items() if part in lowered for hint in hints]
+
+
+lexicon = Lexicon(_hints_in)
 
 
 def looks_injected(title: str, text: str) -> bool:
@@ -264,17 +46,13 @@ def looks_injected(title: str, text: str) -> bool:
     whole = f"{title}\n{text}"
     if len(whole) > MAX_LOOKED_AT:
         whole = whole[: MAX_LOOKED_AT // 2] + "\n" + whole[-MAX_LOOKED_AT // 2 :]
-    if _speaks_to_a_model(whole):
-        return True
-    return any(_speaks_to_a_model(reading) for reading in other_readings(whole))
+    words = words_of(whole)
+    return _speaks_to_a_model(whole, words) or any(
+        _speaks_to_a_model(reading, words_of(reading)) for reading in other_readings(whole, words)
+    )
 
 
-def _speaks_to_a_model(text: str) -> bool:
+def _speaks_to_a_model(text: str, words: Set[str]) -> bool:
     lowered = text.lower()
-    for words, pattern in SIGNS:
-        for word in words:
-            if word in lowered:
-                if pattern.search(lowered) is not None:
-                    return True
-                break
-    return False
+    numbers = {number for hint, number in lexicon.said_by(words) if hint in lowered}
+    return any(SIGNS[number][1].search(lowered) is not None for number in numbers)

@@ -58,7 +58,9 @@ def guess_language(words: set[str], text: str) -> str:
             counts[language] = counts.get(language, 0) + 1
     if not counts:
         return UNDETERMINED if not words or not text.isascii() else _short(words)
-    return max(counts, key=lambda language: (counts[language], language == "en"))
+    # Where two are as likely, English and then the first listed: sets have no order of their own.
+    voted = [language for language in COMMON if language in counts]
+    return max(voted, key=lambda language: (counts[language], language == "en"))
 
 
 def _short(words: set[str]) -> str:

@@ -6,22 +6,19 @@ text, and lets the nearest labelled examples vote where people have labelled any
 """
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from enrich.enricher import Answer, EventText, Example, ExampleFinder, NoExamples, Verdict
 from enrich.errors import Spent, UnprocessableError
 from enrich.injection import looks_injected
 from enrich.language import guess_language
+from enrich.lexicon import Lexicon
 from enrich.sanitise import clean_text
-from enrich.taxonomy import Taxonomy, content_hash
+from enrich.taxonomy import Taxonomy
+from enrich.vocabulary import Vocabulary, Weighed, build_vocabulary, weigh, words_in
 
-RULES_VERSION = 1  # raise when the same event would be answered differently
 MAX_TEXT = 4_000  # characters looked at
 TITLE_WEIGHT = 2.5
-NOISE_WEIGHT = 1.5
-WORD = re.compile(r"[^\W_][\w'/-]*")
 LETTER = re.compile(r"[^\W\d_]")
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 GREETING = re.compile(
@@ -75,16 +72,6 @@ MILD = ("how_to", "feature_request", "spam", "noise")  # nothing is broken
 GRAVE = ("outage", "security", "availability")
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """A taxonomy's words, arranged for one pass over a text's words."""
-
-    words: Mapping[str, tuple[tuple[str, float], ...]]
-    phrases: Mapping[str, tuple[tuple[str, str, float], ...]]
-    stems: Mapping[str, tuple[tuple[str, str, float], ...]]
-    version: str
-
-
 class StubEnricher:
     """Deterministic rules behind the same face as a model."""
 
@@ -95,11 +82,11 @@ class StubEnricher:
         self._examples = examples or NoExamples()
         self._learns = examples is not None and example_count > 0
         self._example_count = example_count
-        self._vocabularies: dict[str, Vocabulary] = {}
+        self._vocabularies: dict[str, tuple[Vocabulary, Lexicon[Weighed]]] = {}
 
     def prompt_version(self, taxonomy: Taxonomy) -> str:
         """Changes with the rules and the taxonomy's words."""
-        return self._vocabulary(taxonomy).version
+        return self._vocabulary(taxonomy)[0].version
 
     async def enrich(self, event: EventText, taxonomy: Taxonomy) -> Answer:
         """The same as `answer`; nothing is awaited."""
@@ -108,13 +95,13 @@ class StubEnricher:
     def answer(self, event: EventText, taxonomy: Taxonomy) -> Answer:
         """What the rules say. Raises UnprocessableError where there is no letter to read."""
         require_text(event)
-        vocabulary = self._vocabulary(taxonomy)
+        vocabulary, weights = self._vocabulary(taxonomy)
         title = event.title[:500].lower()
         text = event.text[:MAX_TEXT].lower()
-        words = set(WORD.findall(text))
-        title_words = set(WORD.findall(title))
-        scores = weigh(vocabulary, words, text, 1.0)
-        for name, weight in weigh(vocabulary, title_words, title, TITLE_WEIGHT).items():
+        words = words_in(text)
+        title_words = words_in(title)
+        scores = weigh(weights.said_by(words), text, 1.0)
+        for name, weight in weigh(weights.said_by(title_words), title, TITLE_WEIGHT).items():
             scores[name] = scores.get(name, 0.0) + weight
         category, confidence = _best_category(taxonomy, scores)
         if self._learns:
@@ -133,11 +120,12 @@ class StubEnricher:
         )
         return Answer(verdict, self.provider, self.model, vocabulary.version, ONE_CALL)
 
-    def _vocabulary(self, taxonomy: Taxonomy) -> Vocabulary:
+    def _vocabulary(self, taxonomy: Taxonomy) -> tuple[Vocabulary, Lexicon[Weighed]]:
         key = f"{taxonomy.name}\0{taxonomy.version}"
         found = self._vocabularies.get(key)
         if found is None:
-            found = self._vocabularies[key] = build_vocabulary(taxonomy)
+            vocabulary = build_vocabulary(taxonomy)
+            found = self._vocabularies[key] = vocabulary, Lexicon(vocabulary.look)
         return found
 
 
@@ -151,74 +139,6 @@ def require_text(event: EventText) -> None:
         raise UnprocessableError(
             "no_text", f"the event has {count} characters and no letter among them"
         )
-
-
-def build_vocabulary(taxonomy: Taxonomy) -> Vocabulary:
-    """Arrange words of categories (by name) and tags (by `#name`) by their first word."""
-    words: dict[str, list[tuple[str, float]]] = {}
-    phrases: dict[str, list[tuple[str, str, float]]] = {}
-    stems: dict[str, list[tuple[str, str, float]]] = {}
-    entries = [(c.name, c.words or _own_words(c.name, c.description)) for c in taxonomy.categories]
-    entries += [(f"#{t.name}", t.words or _own_words(t.name, "")) for t in taxonomy.tags]
-    for name, listed in entries:
-        for entry in listed:
-            word = entry.lower().strip()
-            first = WORD.search(word)
-            if first is None:
-                continue
-            if " " in word:
-                phrase = word.rstrip("*")
-                key = first[0] if not phrase.endswith(first[0]) else phrase.split(" ")[0]
-                phrases.setdefault(key, []).append((phrase, name, 2.0))
-            elif word.endswith("*"):
-                stems.setdefault(word[:4].rstrip("*"), []).append((word[:-1], name, 1.0))
-            else:
-                words.setdefault(word, []).append((name, 1.0))
-    for word, named in words.items():  # a word of many categories tells little
-        count = sum(1 for name, _ in named if not name.startswith("#"))
-        if count > 2:
-            words[word] = [(n, v if n.startswith("#") else v / count) for n, v in named]
-    for name in taxonomy.noise_names:  # they stand beside words of what they are no longer about
-        _raise_weight(words, name)
-        _raise_weight(phrases, name)
-        _raise_weight(stems, name)
-    shown = [RULES_VERSION, taxonomy.version, entries]
-    return Vocabulary(
-        {key: tuple(value) for key, value in words.items()},
-        {key: tuple(value) for key, value in phrases.items()},
-        {key: tuple(value) for key, value in stems.items()},
-        f"stub-{content_hash(shown)}",
-    )
-
-
-def _raise_weight(entries: dict[str, list[Any]], name: str) -> None:
-    for key, listed in entries.items():
-        entries[key] = [(*e[:-1], e[-1] * NOISE_WEIGHT) if name in e[:-1] else e for e in listed]
-
-
-def _own_words(name: str, description: str) -> tuple[str, ...]:
-    """Words for a category whose settings list none: its name and the longer words about it."""
-    spoken = name.replace("_", " ").replace("-", " ")
-    longer = [w for w in WORD.findall(description.lower()) if len(w) > 4]
-    return tuple(dict.fromkeys([spoken, *spoken.split(), *longer]))
-
-
-def weigh(
-    vocabulary: Vocabulary, words: Iterable[str], text: str, weight: float
-) -> dict[str, float]:
-    """How much each category and tag is spoken of. Each listed word counts once."""
-    scores: dict[str, float] = {}
-    by_word, by_phrase, by_stem = vocabulary.words, vocabulary.phrases, vocabulary.stems
-    for word in words:
-        for name, value in by_word.get(word, ()):
-            scores[name] = scores.get(name, 0.0) + value * weight
-        for stem, name, value in by_stem.get(word[:4], ()):
-            if word.startswith(stem):
-                scores[name] = scores.get(name, 0.0) + value * weight
-        for phrase, name, value in by_phrase.get(word, ()):
-            if phrase in text:
-                scores[name] = scores.get(name, 0.0) + value * weight
-    return scores
 
 
 def _best_category(taxonomy: Taxonomy, scores: Mapping[str, float]) -> tuple[str, float]:
