@@ -12,7 +12,6 @@
 Everything is compiled once into plain functions, because an intake runs a dozen of them.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -33,8 +32,6 @@ class View(NamedTuple):
 Getter = Callable[[View], Any]
 TextGetter = Callable[[View], str | None]
 
-FIRST_KEY = re.compile(r"^(?:[^{}]*\{)?(json|item):([^.|{}\[\]*]+)")
-
 
 class ExpressionError(ValueError):
     """An expression is not in the language; the message says which and why."""
@@ -43,22 +40,24 @@ class ExpressionError(ValueError):
 def compile_text(expression: str | Sequence[str]) -> TextGetter:
     """A function that gives the expression's text, None where nothing holds."""
     alternatives = [expression] if isinstance(expression, str) else list(expression)
-    getters = [
-        (*_first_key(alternative), _compile_one(alternative)) for alternative in alternatives
-    ]
-    if not getters:
+    if not alternatives:
         return lambda _: None
-    if len(getters) == 1:
-        return getters[0][2]
+    if len(alternatives) == 1:
+        return _compile_one(alternatives[0])
+    steps = [_step(written) for written in alternatives]
 
     def first(view: View) -> str | None:
-        body = view.body if type(view.body) is dict else ()
-        item = view.item if type(view.item) is dict else ()
-        for kind, key, getter in getters:
-            # Most alternatives of a preset belong to other kinds of event: one look-up skips them.
-            if (kind == "json" and key not in body) or (kind == "item" and key not in item):
-                continue
-            text = getter(view)
+        _, body, item = view
+        for kind, key, inner_key, getter in steps:
+            found = None
+            if key:
+                root = body if kind == "json" else item
+                found = root.get(key) if type(root) is dict else None
+                if inner_key:
+                    found = found.get(inner_key) if type(found) is dict else None
+                if found is None:
+                    continue
+            text = _text_of(found) if getter is None else getter(view)
             if text:
                 return text
         return None
@@ -66,12 +65,30 @@ def compile_text(expression: str | Sequence[str]) -> TextGetter:
     return first
 
 
-def _first_key(expression: str) -> tuple[str, str]:
-    """The root and the first key of a path into a JSON object, ('', '') where it has none."""
-    found = FIRST_KEY.search(expression)
-    if found is None or found[2].removeprefix("-").isdecimal():
-        return "", ""
-    return found[1], found[2]
+def _step(expression: str) -> tuple[str, str, str, TextGetter | None]:
+    """One of several alternatives: its first keys, and its getter where it is more than they.
+
+    Most alternatives of a preset belong to other kinds of event: looking for a key skips them.
+    """
+    getter = _compile_one(expression)
+    kind, key, inner_key = _first_keys(expression)
+    path = f"{key}.{inner_key}" if inner_key else key
+    return kind, key, inner_key, None if key and expression == f"{kind}:{path}" else getter
+
+
+def _first_keys(expression: str) -> tuple[str, str, str]:
+    """The root of a path and its first two keys into JSON objects, '' where it has none."""
+    places = PLACE.split(expression)[1::2] or [expression]
+    kind, _, path = places[0].partition("|")[0].partition(":")
+    keys = ["", ""]
+    for index, step in enumerate(path.split(".")[:2] if kind in ("json", "item") else ()):
+        key, brackets, _ = step.partition("[]")
+        if key == "*" or key.removeprefix("-").isdecimal():
+            break
+        keys[index] = key
+        if brackets:
+            break
+    return kind, keys[0], keys[1]
 
 
 def compile_value(place: str) -> Getter:
@@ -83,16 +100,15 @@ def compile_value(place: str) -> Getter:
     return getter
 
 
+def _text_of(value: Any) -> str | None:
+    return value if type(value) is str else scalar_text(value)
+
+
 def _compile_one(expression: str) -> TextGetter:
     if "{" in expression:
         return _compile_template(expression)
     getter = compile_value(expression)
-
-    def text(view: View) -> str | None:
-        value = getter(view)
-        return value if type(value) is str else scalar_text(value)
-
-    return text
+    return lambda view: _text_of(getter(view))
 
 
 def _compile_template(template: str) -> TextGetter:

@@ -152,7 +152,11 @@ def _key(text: str | None) -> str | None:
 
 
 def _short(text: str | None) -> str | None:
-    return _clean(text, MAX_SHORT_CHARACTERS) or None if text else None
+    if not text:
+        return None
+    if len(text) <= MAX_SHORT_CHARACTERS and "\0" not in text:
+        return text.strip() or None
+    return _clean(text, MAX_SHORT_CHARACTERS) or None
 
 
 MICROSECOND_DIGITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1.0))

@@ -38,7 +38,7 @@ class Concealer:
         """The request without its credentials; the same objects where it has none."""
         headers, url, body = request.headers, request.url, request.body
         names = self._headers
-        if any(name in names for name, _ in headers):
+        if not request.has_none_of(names):
             headers = [(n, digest(v, key) if n in names else v) for n, v in headers]
         if self._in_path:
             url = _without_last_segment(url, key)

@@ -9,6 +9,39 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_IDLE_BYTES = 64 * 1024
 
 
+class WholeAnswers:
+    """A connection's way out that keeps the head of an answer until its body is there.
+
+    ASGI asks for it; uvicorn writes them one after the other, in two system calls and packets.
+    """
+
+    __slots__ = ("_head", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, unless they are a head that something will follow."""
+        if self._head:
+            self._head, data = b"", self._head + data
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100 "):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that nothing follows, as HEAD has it."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        """Close the connection once all is sent."""
+        self.flush()
+        self._transport.close()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """Bounds what a client may send that neither ends a head nor lengthens a body: heads, trailers
     and chunk extensions, in size and in time. Answers a client that has closed its side. Declines
@@ -19,6 +52,21 @@ class GuardedProtocol(HttpToolsProtocol):
 
     idle_bytes = 0
     due_since: float | None = None
+    answers: WholeAnswers
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin a connection."""
+        super().connection_made(transport)
+        self.answers = WholeAnswers(transport)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.transport = self.answers
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, once all of the answer is sent."""
+        self.answers.flush()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, in pieces small enough that a head of many headers is cut off soon."""

@@ -82,6 +82,10 @@ class Request:
         """The first value of a header, by its lower-case name."""
         return self._index.get(name)
 
+    def has_none_of(self, names: frozenset[str]) -> bool:
+        """Whether none of these headers, by their lower-case names, was sent."""
+        return names.isdisjoint(self._index)
+
     def header_values(self, name: str) -> list[str]:
         """Every value of a header, in the order sent."""
         return [value for known, value in self.headers if known == name]

@@ -1,0 +1,85 @@
+"""An answer leaves in one piece, and each that has no body leaves too."""
+
+import socket
+from asyncio import Transport
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from servers.receiver import RunningReceiver, Source, read_answer, receiving, status_of
+
+from service.receiving.connections import WholeAnswers
+from service.store import open_store
+
+HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Sent(Transport):
+    """A transport that keeps what it is told to send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.pieces.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[RunningReceiver]:
+    store = open_store(f"sqlite:///{tmp_path / 's'}")
+    with receiving(store, {"a": Source("github")}) as running:
+        yield running
+    store.close()
+
+
+def test_a_head_and_its_body_are_one_write() -> None:
+    sent = Sent()
+    answers = WholeAnswers(sent)
+    answers.write(HEAD)
+    assert sent.pieces == []
+    answers.write(b"{}")
+    assert sent.pieces == [HEAD + b"{}"]
+
+
+def test_a_word_to_go_on_waits_for_nothing() -> None:
+    sent = Sent()
+    WholeAnswers(sent).write(INTERIM)
+    assert sent.pieces == [INTERIM]
+
+
+def test_a_head_without_a_body_is_sent_before_the_connection_closes() -> None:
+    sent = Sent()
+    answers = WholeAnswers(sent)
+    answers.write(HEAD)
+    answers.close()
+    assert (sent.pieces, sent.closed) == ([HEAD], True)
+
+
+def test_head_is_answered_and_the_connection_goes_on(here: RunningReceiver) -> None:
+    with socket.create_connection(here.address, timeout=30) as connection:
+        for _ in range(2):
+            connection.sendall(b"HEAD /healthz HTTP/1.1\r\nhost: here\r\n\r\n")
+            assert status_of(connection.recv(65536)) == 405
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: here\r\n\r\n")
+            assert read_answer(connection).endswith(b'{"status":"ok"}')
+
+
+def test_a_body_that_waits_to_be_asked_for_is_asked_for(here: RunningReceiver) -> None:
+    made = here.sources["a"].delivery()
+    named = [f"{name}: {value}" for name, value in made.headers]
+    head = ["POST /v1/webhooks/a HTTP/1.1", "host: here", "expect: 100-continue", *named]
+    head.append(f"content-length: {len(made.body)}")
+    with socket.create_connection(here.address, timeout=30) as connection:
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        assert connection.recv(65536) == INTERIM
+        connection.sendall(made.body)
+        assert status_of(read_answer(connection)) == 202
