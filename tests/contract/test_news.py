@@ -1,6 +1,8 @@
 """News: each committed fact exactly once, whatever order transactions commit in."""
 
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -135,3 +137,32 @@ def test_a_cursor_that_is_none_is_refused(postgres_url: str, cursor: str) -> Non
     with store.read() as connection, pytest.raises(ValueError, match="not a snapshot"):
         news(connection, "refusals", cursor, mark(connection), 0, 1)
     store.close()
+
+
+def test_looking_for_news_costs_the_same_whatever_is_stored_already(tmp_path: Path) -> None:
+    with closing(open_store(f"sqlite:///{tmp_path / 's.sqlite'}")) as store:
+        add(store, *range(1, 101))
+        _, seen = look(store, None)
+        add(store, 101)
+        few = steps_of(store, seen)
+        add(store, *range(102, 2_000))
+        _, seen = look(store, None)
+        add(store, 2_000)
+        assert steps_of(store, seen) == few
+
+
+def steps_of(store: Store, since: str) -> int:
+    """Instructions of SQLite's machine that a look at the news takes."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with store.read() as connection:
+        now = mark(connection)
+        driver: Any = connection.connection.dbapi_connection
+        driver.set_progress_handler(count, 1)
+        news(connection, "refusals", since, now, 0, 500)
+        driver.set_progress_handler(None, 1)
+    return steps
