@@ -226,6 +226,7 @@ def make_workers(settings: Settings, store: "Store", metrics: "Metrics") -> Work
     from enrich.actions.targets import open_targets
     from enrich.actions.worker import ActionWorker
     from enrich.composition import make_stage
+    from enrich.outcomes import no_actions
     from enrich.showing import taxonomy_names
     from service.receiving.confirming import ConfirmWorker
 
@@ -236,7 +237,7 @@ def make_workers(settings: Settings, store: "Store", metrics: "Metrics") -> Work
         settings.enrich,
         settings.taxonomies,
         taxonomy_names(settings),
-        actions_for=book.actions_for,
+        actions_for=book.actions_for if book.rules else no_actions,
         observer=EnrichMetrics(metrics),
         guard=LoopGuard(book, targets),
     )

@@ -98,13 +98,15 @@ def claim(connection: Connection, request: ClaimRequest) -> list[Claim]:
     until = request.now + timedelta(seconds=request.lease_seconds)
     left = request.limit
     room = dict(request.source_limits)
-    sources = waiting_sources(connection, request.kind)
+    now = to_microseconds(request.now)
+    due = {(f.source, f.priority) for f in firsts(connection, request.kind) if f.at <= now}
+    sources = sorted({source for source, _ in due})
     if sources:  # with room for one the first is served: let it not always be the same
         first = (request.lease ^ request.lease >> 22) % len(sources)
         sources = sources[first:] + sources[:first]
     claims: list[Claim] = []
     for priority in PRIORITIES:
-        hungry = [source for source in sources if room.get(source, left) > 0]
+        hungry = [s for s in sources if (s, priority) in due and room.get(s, left) > 0]
         while left > 0 and hungry:
             share = max(1, left // len(hungry))
             asked, rest = hungry[:left], hungry[left:]
@@ -114,7 +116,7 @@ def claim(connection: Connection, request: ClaimRequest) -> list[Claim]:
                 request.kind,
                 priority,
                 quotas,
-                to_microseconds(request.now),
+                now,
                 to_microseconds(until),
                 request.lease,
             )
@@ -215,19 +217,34 @@ def bury(connection: Connection, dead: Sequence[tuple[Claim, datetime, str]]) ->
     return held
 
 
-def waiting_sources(connection: Connection, kind: str) -> list[str]:
-    """Sources that have work of this kind, by hopping through the index from one to the next."""
+class First(NamedTuple):
+    """When the first item of a source and priority may be claimed (microseconds)."""
+
+    source: str
+    priority: int
+    at: int
+
+
+def firsts(connection: Connection, kind: str) -> list[First]:
+    """The first item of each source and priority that has work of this kind.
+
+    Found by hopping through the index from one source to the next, in one statement: on PostgreSQL
+    each costs a round, and a turn of the threads.
+    """
     rows = connection.execute(
         text(
             "WITH RECURSIVE s(source) AS ("
             " SELECT min(source) FROM work_items WHERE kind = :kind"
             " UNION ALL SELECT (SELECT min(source) FROM work_items"
-            "  WHERE kind = :kind AND source > s.source) FROM s WHERE s.source IS NOT NULL)"
-            " SELECT source FROM s WHERE source IS NOT NULL"
+            "  WHERE kind = :kind AND source > s.source) FROM s WHERE s.source IS NOT NULL),"
+            f" p(priority) AS (VALUES {', '.join(f'({priority})' for priority in PRIORITIES)})"
+            " SELECT s.source, p.priority, (SELECT min(available_at)"
+            "  FROM work_items w WHERE w.kind = :kind AND w.source = s.source"
+            "  AND w.priority = p.priority) FROM s, p WHERE s.source IS NOT NULL"
         ),
         {"kind": kind},
     )
-    return list(rows.scalars())
+    return [First(*row) for row in rows if row[2] is not None]
 
 
 def next_available_at(
@@ -239,20 +256,7 @@ def next_available_at(
 
     Cheap, and writes nothing: a worker asks this before it opens a writing transaction.
     """
-    moments: list[int] = []
-    for source in waiting_sources(connection, kind):
-        if source in without:
-            continue
-        for priority in PRIORITIES:
-            found = connection.execute(
-                text(
-                    "SELECT min(available_at) FROM work_items"
-                    " WHERE kind = :kind AND source = :source AND priority = :priority"
-                ),
-                {"kind": kind, "source": source, "priority": priority},
-            ).scalar_one()
-            if found is not None:
-                moments.append(int(found))
+    moments = [f.at for f in firsts(connection, kind) if f.source not in without]
     return from_microseconds(min(moments)) if moments else None
 
 
