@@ -192,8 +192,10 @@ arrived AS (
     FROM items LEFT JOIN headless USING (source)),
 seen AS (
     SELECT source, body_bytes, epoch_us(received_at) - epoch_us(sent_at) AS lag_us,
-           sent_at < lag(sent_at) OVER (PARTITION BY source, {stretch("id")} ORDER BY id) AS is_late
-    FROM events WHERE {thinned(every, "id")} AND {within(history, scope, "id")}),
+           CASE WHEN {stretch("id")} = lag({stretch("id")}) OVER earlier
+                THEN sent_at < lag(sent_at) OVER earlier END AS is_late
+    FROM events WHERE {thinned(every, "id")} AND {within(history, scope, "id")}
+    WINDOW earlier AS (PARTITION BY source ORDER BY id)),
 clocked AS (
     SELECT source, avg(is_late::INT) AS out_of_order_share,
            quantile_cont(lag_us, 0.5) / 1000 AS lag_p50_ms,

