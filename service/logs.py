@@ -62,7 +62,7 @@ def set_up(level: str = "info", stream: TextIO | None = None) -> None:
     out: Any = stream or DelayedStream(sys.stderr)
     structlog.configure(
         processors=[render],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
+        wrapper_class=lines_from(number),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
     )
@@ -81,18 +81,46 @@ def set_up(level: str = "info", stream: TextIO | None = None) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def render(_logger: Any, level: str, words: structlog.typing.EventDict) -> str:
-    """The line of one event: its words, its level and the time.
+class Lines(structlog.BoundLoggerBase):
+    """A logger of three levels; each call is one step from its words to the stream.
 
-    One step instead of structlog's usual four: a line for each delivery cost a fifth of it.
+    The several steps of structlog's own cost a tenth of an acknowledgement.
     """
+
+    def info(self, event: str, **words: Any) -> None:
+        """Say what went well."""
+        self._logger.info(render(None, "info", {**self._context, **words, "event": event}))
+
+    def warning(self, event: str, **words: Any) -> None:
+        """Say what somebody should look at."""
+        self._logger.warning(render(None, "warning", {**self._context, **words, "event": event}))
+
+    def error(self, event: str, **words: Any) -> None:
+        """Say what failed; `exc_info=True` adds the traceback."""
+        self._logger.error(render(None, "error", {**self._context, **words, "event": event}))
+
+
+def lines_from(number: int) -> type[Lines]:
+    """The logger that is silent below a level of the standard library's."""
+
+    def silent(_self: Lines, _event: str, **_words: Any) -> None:
+        pass
+
+    levels = ("info", "warning", "error")
+    quiet = [name for name in levels if logging.getLevelNamesMapping()[name.upper()] < number]
+    return type("Lines", (Lines,), dict.fromkeys(quiet, silent))
+
+
+def render(_logger: Any, level: str, words: structlog.typing.EventDict) -> str:
+    """The line of one event: its words, its level and the time."""
     if words.get("exc_info"):
         words = structlog.processors.format_exc_info(_logger, level, words)
-    line = {**words, "level": level, "timestamp": f"{datetime.now(UTC).isoformat()[:-6]}Z"}
+    words["level"] = level
+    words["timestamp"] = f"{datetime.now(UTC).isoformat()[:-6]}Z"
     try:
-        return _encode(line).decode()
+        return _encode(words).decode()
     except UnicodeEncodeError:  # a lone surrogate, in a file's name perhaps
-        return json.dumps(line, default=repr)
+        return json.dumps(words, default=repr)
 
 
 _encode = msgspec.json.Encoder(enc_hook=repr).encode

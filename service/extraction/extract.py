@@ -159,7 +159,7 @@ def _short(text: str | None) -> str | None:
     return _clean(text, MAX_SHORT_CHARACTERS) or None
 
 
-MICROSECOND_DIGITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3), (0, 1.0))
+MICROSECOND_DIGITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 YEAR_2200 = 7_258_118_400.0
 SPACED_OFFSET = re.compile(r" ([+-]\d{2}:?\d{2})$")
 
@@ -172,9 +172,9 @@ def moment_of(text: str | None) -> datetime | None:
     if not text:
         return None
     try:
-        moment = _from_number(text) if _is_number(text) else _from_text(text)
-        if moment is None:
-            return None
+        if _is_number(text):
+            return _from_number(text)
+        moment = _from_text(text)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
@@ -189,7 +189,9 @@ def _from_text(text: str) -> datetime:
 
 
 def _from_number(text: str) -> datetime | None:
-    number = float(text)
-    divisor = next(divisor for floor, divisor in MICROSECOND_DIGITS if number >= floor)
-    seconds = number / divisor
+    seconds = float(text)
+    for floor, divisor in MICROSECOND_DIGITS:
+        if seconds >= floor:
+            seconds /= divisor
+            break
     return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < YEAR_2200 else None
