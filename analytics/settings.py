@@ -67,5 +67,5 @@ class HistorySettings(BaseModel):
     standby_seconds: float = Field(
         default=2.0, gt=0, description="how often a waiting lander asks for the lock"
     )
-    memory_mb: int = Field(default=512, ge=128, description="memory of the lander's DuckDB")
+    memory_mb: int = Field(default=512, ge=256, description="memory of the lander's DuckDB")
     threads: int = Field(default=1, ge=1, description="threads of the lander's DuckDB")

@@ -14,6 +14,7 @@ from analytics.views import VIEWS
 # (files below this size, in steps of so many minutes).
 TIERS = ((1_000_000, 1), (16_000_000, 15), (128_000_000, 240))
 TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
+ROW_GROUP_SIZE = ("32MB", "32000000")  # of rows in memory: by their count, wide ones filled it
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -53,6 +54,7 @@ def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
     wanted = {
         "parquet_compression": ("zstd", "zstd"),
         "parquet_version": ("2", "V2"),
+        "parquet_row_group_size_bytes": ROW_GROUP_SIZE,
         "target_file_size": TARGET_SIZE,
     }
     rows = connection.execute(f"SELECT option_name, value FROM ducklake_options('{NAME}')")

@@ -1,10 +1,11 @@
 """A history's files stay few, old snapshots and replaced files go when their hours are over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from analytics.history import NAME, History, catalog_of, connect
 from analytics.landing import Lander
@@ -194,3 +195,21 @@ def test_a_replaced_file_stays_for_its_hours_only(
     later.hours = hours
     lander.maintain()
     assert (replaced <= files_on_disk(place)) is stay
+
+
+def test_more_than_fits_in_memory_is_merged(store: Store, place: Place, later: Later) -> None:
+    """Wide rows, of which a row group of DuckDB's usual count would take twice the memory."""
+
+    def tell_apart(connection: Connection, _tx: int, payloads: Sequence[None]) -> Sequence[None]:
+        connection.exec_driver_sql("UPDATE events SET text = CAST(id AS TEXT) || text")
+        return payloads
+
+    tight = SETTINGS.model_copy(update={"memory_mb": 256})
+    with Lander(store, place, tight, later) as lander:
+        for _ in range(LANDINGS):
+            put_events(store, 4_000, text="wide " * 3_200)
+            store.write_now(tell_apart, None)
+            lander.land()
+        assert lander.maintain()
+        with connect(place) as history:
+            assert len(data_files(history)) == 1
