@@ -32,8 +32,8 @@ class WholeAnswers:
         self._transport.write(data)
 
     def flush(self) -> None:
-        """Send a head that nothing follows, as HEAD has it."""
-        if self._head:
+        """Send a head that nothing follows, as HEAD has it, if anybody is still there."""
+        if self._head and not self.is_closing():
             self.write(b"")
 
     def close(self) -> None:

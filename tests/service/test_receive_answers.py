@@ -64,6 +64,15 @@ def test_a_head_without_a_body_is_sent_before_the_connection_closes() -> None:
     assert (sent.pieces, sent.closed) == ([HEAD], True)
 
 
+def test_nothing_is_sent_to_a_connection_that_is_gone() -> None:
+    sent = Sent()
+    answers = WholeAnswers(sent)
+    answers.write(HEAD)
+    sent.closed = True
+    answers.close()
+    assert sent.pieces == []
+
+
 def test_head_is_answered_and_the_connection_goes_on(here: RunningReceiver) -> None:
     with socket.create_connection(here.address, timeout=30) as connection:
         for _ in range(2):
