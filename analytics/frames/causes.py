@@ -65,13 +65,12 @@ def errors_before_tickets(
     came = _tickets(history, {**scope, "source": ticket_sources})
     if seen.is_empty() or not came:
         return pl.DataFrame(schema=SCHEMA)
-    all_minutes = pl.concat([seen["minute"].explode(), *(part["minute"] for part in came.values())])
-    low, high = all_minutes.to_frame().select(low=pl.min("minute"), high=pl.max("minute")).row(0)
-    span = range(low, high + 1)
+    each = [*seen["minute"], *came.values()]
+    span = range(min(part[0] for part in each), max(part[-1] for part in each) + 1)
     windows = _windows(seen, minutes, span)
     excess = pl.col("ticket_count") - pl.col("expected")
     judged = (
-        _tickets_within(windows, came, span)
+        _tickets_within(windows, came)
         .filter(pl.col("ticket_count") >= least, pl.col("all_tickets") > pl.col("ticket_count"))
         .with_columns(
             expected=(pl.col("all_tickets") - pl.col("ticket_count"))
@@ -95,43 +94,46 @@ def _frequent_errors(
 ) -> pl.DataFrame:
     """In which minutes the most frequent errors of the sources were seen.
 
-    Sources are compared here, as there are few errors; in SQL it is done for every event.
-    Out: fingerprint str, minute list[i64] (of each event, in order), error_count, first_event i64.
+    Sources are compared of the most frequent only, mostly all errors: of every event it takes half
+    as long again. Out: fingerprint, source str; minute list[i64] (of each event, in order),
+    error_count, first_event i64.
     """
     condition = f"revision = 1 AND fingerprint IS NOT NULL AND {within(history, scope)}"
-    errors = history.sql(
-        f"""SELECT fingerprint, any_value(source) AS source FROM enrichments WHERE {condition}
+    ranked = history.sql(
+        f"""SELECT fingerprint FROM enrichments WHERE {condition}
         GROUP BY fingerprint ORDER BY count(*) DESC, fingerprint"""
-    )
-    frequent = errors.filter(pl.col("source").is_in(sources))["fingerprint"].head(candidates)
-    likely = ", ".join(map(quoted, frequent)) or "NULL"
-    return history.sql(
-        f"""SELECT fingerprint, list({minute()}) AS minute, count(*) AS error_count,
-                   min(event_id) AS first_event
-        FROM enrichments WHERE {condition} AND fingerprint IN ({likely}) GROUP BY fingerprint"""
-    ).with_columns(pl.col("minute").list.sort())
+    )["fingerprint"]
+    looked_at = candidates
+    while True:
+        likely = ", ".join(map(quoted, ranked.head(looked_at))) or "NULL"
+        found = history.sql(
+            f"""SELECT fingerprint, any_value(source) AS source, list({minute()}) AS minute,
+                       count(*) AS error_count, min(event_id) AS first_event
+            FROM enrichments WHERE {condition} AND fingerprint IN ({likely})
+            GROUP BY fingerprint ORDER BY error_count DESC, fingerprint"""
+        )
+        errors = found.filter(pl.col("source").is_in(sources)).head(candidates)
+        if errors.height == candidates or looked_at >= len(ranked):
+            return errors.with_columns(pl.col("minute").list.sort())
+        looked_at *= 8
 
 
-def _tickets(history: History, scope: Scope) -> dict[str, pl.DataFrame]:
-    """How many tickets of each category came in which minute.
+def _tickets(history: History, scope: Scope) -> dict[str, pl.Series]:
+    """The minutes in which tickets of each category came, in order, one for each ticket.
 
-    Minutes are counted here: DuckDB takes longer for a million groups than for a dozen lists.
-    Out, for each category: minute, n i64.
+    Counted by searching in them: DuckDB takes longer for a million groups than for a dozen lists.
     """
     found = history.sql(
         f"""SELECT category, list({minute()}) AS minute FROM current_enrichments
         WHERE category IS NOT NULL AND {within(history, scope)} GROUP BY category"""
-    )
-    return {
-        category: minutes.rename("minute").value_counts(name="n").cast(pl.Int64)
-        for category, minutes in zip(found["category"], found["minute"], strict=True)
-    }
+    ).with_columns(pl.col("minute").list.sort())
+    return dict(zip(found["category"], found["minute"], strict=True))
 
 
 def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
     """The times just after each error; those that touch are one. Only where there is elsewhere.
 
-    Out: fingerprint str; begin, end i64 (minutes within `span`; end included, begin not);
+    Out: fingerprint str; begin, end i64 (minutes; end included, begin not);
     window_minutes i64 (of all windows of the error).
     """
     found = seen.select("fingerprint", "minute").explode("minute")
@@ -145,32 +147,32 @@ def _windows(seen: pl.DataFrame, minutes: int, span: range) -> pl.DataFrame:
     return (
         found.select(
             pl.col("fingerprint").filter(begins),
-            begin=pl.col("minute").filter(begins) - span[0],
-            end=end.clip(upper_bound=span[-1]) - span[0],
+            begin=pl.col("minute").filter(begins),
+            end=end.clip(upper_bound=span[-1]),
         )
         .with_columns(window_minutes=(pl.col("end") - pl.col("begin")).sum().over("fingerprint"))
         .filter(pl.col("window_minutes").is_between(1, ELSEWHERE * len(span)))
     )
 
 
-def _tickets_within(
-    windows: pl.DataFrame, came: dict[str, pl.DataFrame], span: range
-) -> pl.DataFrame:
+def _tickets_within(windows: pl.DataFrame, came: dict[str, pl.Series]) -> pl.DataFrame:
     """How many tickets of each category came within the windows of each error.
 
-    As differences of running totals, because a join of windows and minutes took half a minute.
     Out: fingerprint, category str; window_minutes, ticket_count, all_tickets i64.
     """
     found = []
-    for category, part in came.items():
-        each = pl.DataFrame({"minute": span}).join(part, on="minute", how="left")
-        totals = each.sort("minute")["n"].fill_null(0).cum_sum()
-        in_each = totals.gather(windows["end"]) - totals.gather(windows["begin"])
+    for category, minutes in came.items():
+        until_end, until_begin = (
+            minutes.search_sorted(windows[edge], side="right").cast(pl.Int64)
+            for edge in ("end", "begin")
+        )
         found.append(
-            windows.with_columns(ticket_count=in_each)
+            windows.with_columns(ticket_count=until_end - until_begin)
             .group_by("fingerprint", "window_minutes")
             .agg(pl.col("ticket_count").sum())
-            .with_columns(category=pl.lit(category), all_tickets=pl.lit(totals[-1]))
+            .with_columns(
+                category=pl.lit(category), all_tickets=pl.lit(len(minutes), dtype=pl.Int64)
+            )
         )
     return pl.concat(found)
 

@@ -150,6 +150,20 @@ def test_windows_that_overlap_are_counted_once(
     assert found.select("window_minutes", "ticket_count").rows() == [(40, 2)]
 
 
+def test_what_is_more_frequent_than_errors_hides_none_of_them(
+    store: Store, lander: Lander, history: History
+) -> None:
+    """Ten kinds of tickets, each more frequent than the error that the one candidate must be."""
+    error, *tickets = [at_minute(minute) for minute in (0, *range(1, 21), 200)]
+    put_event_rows(store, [error], source="app", preset="sentry")
+    put_event_rows(store, tickets)
+    copies = [{"event_id": t, "fingerprint": f"t{n % 10}"} for n, t in enumerate(tickets)]
+    put(store, "enrichments", *copies, {"event_id": error, "source": "app", "fingerprint": "f"})
+    lander.land()
+    found = analytics.errors_before_tickets(history, candidates=1, least=1)
+    assert found["fingerprint"].to_list() == ["f"]
+
+
 def at_minute(minute: int) -> int:
     """The id of an event that arrived so long after a midnight."""
     return first_id(datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minute))
