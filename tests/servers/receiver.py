@@ -185,6 +185,14 @@ def rows(store: Store, table: str, order: str = "id") -> list[Any]:
         return list(connection.execute(text(f"SELECT * FROM {table} ORDER BY {order}")).all())
 
 
+def wire(outgoing: Outgoing, *lines: str) -> bytes:
+    """The delivery with these lines in its head, as it goes over the wire."""
+    named = [f"{name}: {value}" for name, value in outgoing.headers]
+    head = ["POST /v1/webhooks/a HTTP/1.1", "host: here", *lines, *named]
+    head.append(f"content-length: {len(outgoing.body)}")
+    return "\r\n".join([*head, "", ""]).encode() + outgoing.body
+
+
 def read_answer(connection: socket.socket) -> bytes:
     """One HTTP answer with its body, or what came before the connection ended."""
     data = b""

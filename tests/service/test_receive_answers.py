@@ -2,14 +2,10 @@
 
 import socket
 from asyncio import Transport
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-from servers.receiver import RunningReceiver, Source, read_answer, receiving, status_of
+from servers.receiver import RunningReceiver, read_answer, status_of, wire
 
 from service.receiving.connections import WholeAnswers
-from service.store import open_store
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -31,14 +27,6 @@ class Sent(Transport):
 
     def close(self) -> None:
         self.closed = True
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[RunningReceiver]:
-    store = open_store(f"sqlite:///{tmp_path / 's'}")
-    with receiving(store, {"a": Source("github")}) as running:
-        yield running
-    store.close()
 
 
 def test_a_head_and_its_body_are_one_write() -> None:
@@ -84,11 +72,9 @@ def test_head_is_answered_and_the_connection_goes_on(here: RunningReceiver) -> N
 
 def test_a_body_that_waits_to_be_asked_for_is_asked_for(here: RunningReceiver) -> None:
     made = here.sources["a"].delivery()
-    named = [f"{name}: {value}" for name, value in made.headers]
-    head = ["POST /v1/webhooks/a HTTP/1.1", "host: here", "expect: 100-continue", *named]
-    head.append(f"content-length: {len(made.body)}")
+    head, gap, _ = wire(made, "expect: 100-continue").partition(b"\r\n\r\n")
     with socket.create_connection(here.address, timeout=30) as connection:
-        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        connection.sendall(head + gap)
         assert connection.recv(65536) == INTERIM
         connection.sendall(made.body)
         assert status_of(read_answer(connection)) == 202

@@ -1,34 +1,13 @@
 """A client that would rather speak another protocol is answered in HTTP/1.1, its body read."""
 
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from servers.receiver import RunningReceiver, Source, read_answer, receiving, rows, status_of
-
-from service.signing.sign import Outgoing
-from service.store import open_store
+from servers.receiver import RunningReceiver, Source, read_answer, rows, status_of, wire
 
 H2C = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAAB")
 WEBSOCKET = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
 UPGRADES = pytest.mark.parametrize("upgrade", [H2C, WEBSOCKET], ids=["h2c", "websocket"])
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[RunningReceiver]:
-    store = open_store(f"sqlite:///{tmp_path / 's'}")
-    with receiving(store, {"a": Source("github")}) as running:
-        yield running
-    store.close()
-
-
-def wire(outgoing: Outgoing, *lines: str) -> bytes:
-    """The delivery with these lines in its head, as it goes over the wire."""
-    named = [f"{name}: {value}" for name, value in outgoing.headers]
-    head = ["POST /v1/webhooks/a HTTP/1.1", "host: here", *lines, *named]
-    head.append(f"content-length: {len(outgoing.body)}")
-    return "\r\n".join([*head, "", ""]).encode() + outgoing.body
 
 
 @UPGRADES
