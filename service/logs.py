@@ -61,7 +61,6 @@ def set_up(level: str = "info", stream: TextIO | None = None) -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     out: Any = stream or DelayedStream(sys.stderr)
     structlog.configure(
-        processors=[render],
         wrapper_class=lines_from(number),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=True,
