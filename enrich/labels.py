@@ -11,7 +11,7 @@ from enrich.tables import Label
 from enrich.taxonomy import Taxonomy
 from service.errors import SettingsError
 from service.store.store import words_of
-from service.store.tables import to_microseconds
+from service.store.tables import Rows, to_microseconds
 
 MAX_LOADED = 5_000  # of the newest labelled events: the index stays within a millisecond
 FIELDS = ("category", "severity", "tag")
@@ -39,7 +39,7 @@ def record_labels(
     for batch in batches:
         fresh = [label for label in batch if _is_news(connection, label)]
         rows = [(*label[:-1], to_microseconds(label.recorded_at), tx) for label in fresh]
-        words_of(connection).insert_rows(connection, Label.__tablename__, COLUMNS, rows)
+        words_of(connection).insert_rows(connection, Rows(Label.__tablename__, COLUMNS, rows))
         counts.append(len(fresh))
     return counts
 

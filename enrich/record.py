@@ -17,7 +17,7 @@ from enrich.errors import Spent
 from enrich.tables import Attempt, Enrichment
 from service.store.queue import Claim, NewWork, bury, complete, enqueue, release, retry_later
 from service.store.store import words_of
-from service.store.tables import from_microseconds, to_microseconds
+from service.store.tables import Rows, from_microseconds, to_microseconds
 
 ATTEMPT_COLUMNS = (
     "id", "event_id", "source", "number", "outcome", "error_kind", "error", "available_at",
@@ -108,8 +108,7 @@ def record_outcomes(
     for outcome in ours:
         if outcome.finding is not None:
             outcome.finding = outcome.finding._replace(recorded_at=recorded_at)
-    _insert_attempts(connection, tx, ours)
-    _insert_findings(connection, tx, ours)
+    _insert(connection, tx, ours)
     add_spending(connection, outcomes)
     answers = iter(held)
     return [[next(answers) for _ in batch] for batch in batches]
@@ -120,8 +119,7 @@ def record_trials(
 ) -> list[int]:
     """The handler for enrichments outside the queue: nobody's claim, no work to finish."""
     outcomes = [outcome for batch in batches for outcome in batch]
-    _insert_attempts(connection, tx, outcomes)
-    _insert_findings(connection, tx, outcomes)
+    _insert(connection, tx, outcomes)
     add_spending(connection, outcomes)
     return [len(batch) for batch in batches]
 
@@ -155,7 +153,20 @@ def _last_moment(outcome: Outcome) -> datetime:
     return from_microseconds(last)
 
 
-def _insert_attempts(connection: Connection, tx: int, outcomes: Iterable[Outcome]) -> None:
+def _insert(connection: Connection, tx: int, outcomes: Sequence[Outcome]) -> None:
+    """Write attempts and findings, what is to be done now, and what may be reused."""
+    kept, revisions = _effective(connection, outcomes)
+    rows = [
+        enrichment_row(claim.event_id, claim.source, finding, revisions.get(claim.event_id, 0), tx)
+        for claim, finding in kept
+    ]
+    enrichments = Rows(Enrichment.__tablename__, ENRICHMENT_COLUMNS, rows)
+    words_of(connection).insert_rows(connection, _attempts(tx, outcomes), enrichments)
+    enqueue_new(connection, [work for _, finding in kept for work in finding.works])
+    _note_reuse(connection, [(claim.source, finding) for claim, finding in kept])
+
+
+def _attempts(tx: int, outcomes: Iterable[Outcome]) -> Rows:
     rows = []
     for outcome in outcomes:
         claim = outcome.claim
@@ -185,13 +196,14 @@ def _insert_attempts(connection: Connection, tx: int, outcomes: Iterable[Outcome
                     tx,
                 )  # fmt: skip
             rows.append(row)
-    words_of(connection).insert_rows(connection, Attempt.__tablename__, ATTEMPT_COLUMNS, rows)
+    return Rows(Attempt.__tablename__, ATTEMPT_COLUMNS, rows)
 
 
-def _insert_findings(connection: Connection, tx: int, outcomes: Sequence[Outcome]) -> None:
+def _effective(
+    connection: Connection, outcomes: Sequence[Outcome]
+) -> tuple[list[tuple[Claim, Finding]], dict[int, int]]:
+    """The findings that say something new, and the last revision of each event that has one."""
     found = [(o.claim, o.finding) for o in outcomes if o.finding is not None]
-    if not found:
-        return
     revisions = last_revisions(connection, [claim.event_id for claim, _ in found])
     kept = [
         (claim, finding)
@@ -199,13 +211,7 @@ def _insert_findings(connection: Connection, tx: int, outcomes: Sequence[Outcome
         # A degraded answer never supersedes another: it says nothing new.
         if not (finding.answer.degraded and claim.event_id in revisions)
     ]
-    rows = [
-        enrichment_row(claim.event_id, claim.source, finding, revisions.get(claim.event_id, 0), tx)
-        for claim, finding in kept
-    ]
-    words_of(connection).insert_rows(connection, Enrichment.__tablename__, ENRICHMENT_COLUMNS, rows)
-    enqueue_new(connection, [work for _, finding in kept for work in finding.works])
-    _note_reuse(connection, [(claim.source, finding) for claim, finding in kept])
+    return kept, revisions
 
 
 def enrichment_row(

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from service.store.store import words_of
+from service.store.tables import Rows
 
 MAX_TIMES = 50_000  # of one source between two flushes; beyond it none are kept
 COLUMNS = ("id", "source", "window_at", "ack_ms", "tx")
@@ -41,7 +42,7 @@ def store_acks(
             for drained in payloads
             for source, times in drained
         ]
-        words_of(connection).insert_rows(connection, "acknowledgements", COLUMNS, rows)
+        words_of(connection).insert_rows(connection, Rows("acknowledgements", COLUMNS, rows))
         return [None] * len(payloads)
 
     return handler

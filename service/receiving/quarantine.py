@@ -18,6 +18,7 @@ from service.receiving.request import IntakeError, KeyMissing, Request, Unparsab
 from service.store import Store
 from service.store.intake import Arrival, Receipt, store_arrivals
 from service.store.store import words_of
+from service.store.tables import Rows
 
 MAX_BODY_BYTES = 1 << 20  # larger bodies of strangers are not worth the disk
 MAX_WAITING_BYTES = 16 << 20  # in memory, of one source, until the next flush
@@ -110,7 +111,7 @@ def store_quarantine(
     def handler(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
         refusals: list[Refusal] = [one for drained in payloads for one in drained]
         rows = [row for one in refusals if (row := row_of(one, new_ids(1))) is not None]
-        words_of(connection).insert_rows(connection, "quarantine", COLUMNS, rows)
+        words_of(connection).insert_rows(connection, Rows("quarantine", COLUMNS, rows))
         for source, keep in {
             r.endpoint.source: r.endpoint.settings.quarantine for r in refusals
         }.items():

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from service.store.store import words_of
+from service.store.tables import Rows
 
 UNKNOWN_SOURCE = "(unknown)"
 OTHER_ADDRESSES = "(other)"
@@ -71,7 +72,7 @@ def store_refusals(
     def handler(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[None]:
         counts = [item for rows in payloads for item in rows]
         rows = [(new_ids(1), *key, *row, tx) for key, row in counts]
-        words_of(connection).insert_rows(connection, "refusals", COLUMNS, rows)
+        words_of(connection).insert_rows(connection, Rows("refusals", COLUMNS, rows))
         return [None] * len(payloads)
 
     return handler

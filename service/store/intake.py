@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from service.store.queue import ENRICH, NewWork, enqueue
 from service.store.store import words_of
+from service.store.tables import Rows
 
 DELIVERY_COLUMNS = (
     "id",
@@ -236,12 +237,10 @@ class Batch:
 
     def insert(self, connection: Connection) -> None:
         """Write what was gathered."""
-        words = words_of(connection)
-        for table, columns, rows in (
-            ("deliveries", DELIVERY_COLUMNS, self.deliveries),
-            ("events", EVENT_COLUMNS, self.events),
-            ("redeliveries", REDELIVERY_COLUMNS, self.redeliveries),
-        ):
-            if rows:
-                words.insert_rows(connection, table, columns, rows)
-        enqueue(connection, self.works)
+        enqueue(
+            connection,
+            self.works,
+            Rows("deliveries", DELIVERY_COLUMNS, self.deliveries),
+            Rows("events", EVENT_COLUMNS, self.events),
+            Rows("redeliveries", REDELIVERY_COLUMNS, self.redeliveries),
+        )

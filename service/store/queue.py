@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, text
 
 from service.store.store import words_of
-from service.store.tables import from_microseconds, to_microseconds
+from service.store.tables import Rows, from_microseconds, to_microseconds
 
 ENRICH = "enrich"
 ACT = "act"
@@ -74,11 +74,14 @@ class Waiting(NamedTuple):
     oldest_at: datetime | None
 
 
-def enqueue(connection: Connection, works: Sequence[NewWork]) -> None:
-    """Add work items; wakes whoever waits for their kinds once the transaction is on disk."""
+def enqueue(connection: Connection, works: Sequence[NewWork], *others: Rows) -> None:
+    """Add work items, and the rows of other tables that they are about, in one step.
+
+    Wakes whoever waits for their kinds once the transaction is on disk.
+    """
+    added = Rows("work_items", COLUMNS, [(*work, 0) for work in works])
+    words_of(connection).insert_rows(connection, *others, added)
     if works:
-        rows = [(*work, 0) for work in works]
-        words_of(connection).insert_rows(connection, "work_items", COLUMNS, rows)
         woken: set[str] = connection.info.setdefault("woken", set())
         woken.update(work.kind for work in works)
 

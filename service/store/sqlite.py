@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
+from service.store.tables import Rows
+
 PRAGMAS = (
     "PRAGMA page_size = 8192",  # of a new file; at 4096 a delivery of 5 KB cost 30 % more
     "PRAGMA journal_mode = WAL",
@@ -58,15 +60,13 @@ def cursor(connection: Connection) -> Any:
     return connection.connection.cursor()
 
 
-def insert_rows(
-    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
-) -> None:
-    """Insert rows whose values are already what SQLite stores."""
-    marks = ", ".join("?" * len(columns))
-    cursor(connection).executemany(
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})",
-        rows,
-    )
+def insert_rows(connection: Connection, *parts: Rows) -> None:
+    """Insert rows whose values are already what SQLite stores, in the order of the parts."""
+    for table, columns, rows in parts:
+        if rows:
+            marks = ", ".join("?" * len(columns))
+            statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+            cursor(connection).executemany(statement, rows)
 
 
 def claim_keys(

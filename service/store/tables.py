@@ -5,13 +5,22 @@ number of the store transaction that wrote it (`tx`), from which the history fin
 Work items and dead letters are the only rows that move.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, TypeDecorator
 from sqlmodel import Field, SQLModel
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Rows(NamedTuple):
+    """Rows for one table, their values as databases store them."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Any]]
 
 
 class Instant(TypeDecorator[datetime]):

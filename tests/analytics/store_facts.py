@@ -11,6 +11,7 @@ import enrich.tables  # noqa: F401 - its tables must be known to SQLModel
 from analytics.views import EPOCH_MS, ID_SHIFT
 from service.store import Store
 from service.store.store import words_of
+from service.store.tables import Rows
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "deliveries": {
@@ -80,9 +81,9 @@ def put_all(store: Store, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> list
 
 def insert(connection: Connection, table: str, rows: Iterable[Mapping[str, Any]], tx: int) -> None:
     """Insert rows on an open writing transaction; times default to the id's own."""
-    columns = list(SQLModel.metadata.tables[table].c.keys())
+    columns = tuple(SQLModel.metadata.tables[table].c.keys())
     values = [tuple(filled(table, row, tx)[name] for name in columns) for row in rows]
-    words_of(connection).insert_rows(connection, table, columns, values)
+    words_of(connection).insert_rows(connection, Rows(table, columns, values))
 
 
 def filled(table: str, row: Mapping[str, Any], tx: int) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from service.store import Store, open_store
 from service.store.intake import EVENT_COLUMNS
 from service.store.queue import ENRICH, NewWork, enqueue
 from service.store.store import words_of
-from service.store.tables import to_microseconds
+from service.store.tables import Rows, to_microseconds
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import bench_folder, databases
 from tests.servers.openai_server import Capacity, FakeOpenAI, serve_openai
@@ -89,7 +89,7 @@ def fill(store: Store, count: int) -> None:
              "I was charged twice. " * (1 + 61 * (n % 5)), None, None, None, None, False, tx)
             for n in range(1, count + 1)
         ]  # fmt: skip
-        words_of(connection).insert_rows(connection, "events", EVENT_COLUMNS, rows)
+        words_of(connection).insert_rows(connection, Rows("events", EVENT_COLUMNS, rows))
         enqueue(connection, [NewWork(n, ENRICH, "", "tickets", 1, now) for n in range(1, count)])
         return [None] * len(payloads)
 

@@ -22,7 +22,7 @@ from service.store import Store
 from service.store.intake import EVENT_COLUMNS
 from service.store.queue import ENRICH, NewWork, enqueue
 from service.store.store import words_of
-from service.store.tables import to_microseconds
+from service.store.tables import Rows, to_microseconds
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAXONOMIES = {name: built_in_taxonomy(name) for name in ("support", "errors")}
@@ -55,7 +55,7 @@ def put(store: Store, *events: EventText, at: datetime = NOW) -> None:
              e.url, e.customer, e.level, None, e.suspected_replay, tx)
             for e in events
         ]  # fmt: skip
-        words_of(connection).insert_rows(connection, "events", EVENT_COLUMNS, rows)
+        words_of(connection).insert_rows(connection, Rows("events", EVENT_COLUMNS, rows))
         enqueue(connection, [NewWork(e.id, ENRICH, "", e.source, 1, moment) for e in events])
         return [None] * len(payloads)
 
