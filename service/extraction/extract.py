@@ -31,13 +31,13 @@ class Item(NamedTuple):
     """One event. `payload` is its JSON where the delivery holds several, else None.
 
     `dedup_key` identifies an item of a split delivery within its source; None where the delivery
-    is one event, which the delivery key identifies. `sent_at` is an aware UTC datetime.
+    is one event, which the delivery key identifies. `sent_at` is in microseconds since 1970.
     """
 
     dedup_key: str | None
     event_type: str
     subject: str | None
-    sent_at: datetime | None
+    sent_at: int | None
     title: str
     text: str
     url: str | None
@@ -160,22 +160,20 @@ def _short(text: str | None) -> str | None:
 
 
 MICROSECOND_DIGITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-YEAR_2200 = 7_258_118_400.0
+YEAR_1, YEAR_2200, YEAR_10000 = -62_135_596_800.0, 7_258_118_400.0, 253_402_300_800.0
 SPACED_OFFSET = re.compile(r" ([+-]\d{2}:?\d{2})$")
 
 
-def moment_of(text: str | None) -> datetime | None:
-    """The UTC time of an ISO 8601 text, or of seconds, ms, us or ns since 1970 by their size.
+def moment_of(text: str | None) -> int | None:
+    """Microseconds since 1970 of an ISO 8601 text, or of seconds, ms, us or ns by their size.
 
     A space before the offset and the name UTC, as Ruby writes them, are read too.
     """
     if not text:
         return None
     try:
-        if _is_number(text):
-            return _from_number(text)
-        moment = _from_text(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        seconds = _from_number(text) if _is_number(text) else _from_text(text)
+        return None if seconds is None else round(seconds * 1e6)
     except (ValueError, OverflowError):
         return None
 
@@ -184,14 +182,18 @@ def _is_number(text: str) -> bool:
     return len(text) <= 25 and text.isascii() and text.replace(".", "", 1).isdigit()
 
 
-def _from_text(text: str) -> datetime:
-    return datetime.fromisoformat(SPACED_OFFSET.sub(r"\1", text.removesuffix(" UTC")))
+def _from_text(text: str) -> float | None:
+    moment = datetime.fromisoformat(SPACED_OFFSET.sub(r"\1", text.removesuffix(" UTC")))
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = moment.timestamp()
+    return seconds if YEAR_1 <= seconds < YEAR_10000 else None  # an offset may lead out of both
 
 
-def _from_number(text: str) -> datetime | None:
+def _from_number(text: str) -> float | None:
     seconds = float(text)
     for floor, divisor in MICROSECOND_DIGITS:
         if seconds >= floor:
             seconds /= divisor
             break
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < YEAR_2200 else None
+    return seconds if 0 < seconds < YEAR_2200 else None

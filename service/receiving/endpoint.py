@@ -20,7 +20,6 @@ from service.secrets import resolve
 from service.settings import ReceiveSettings, SourceSettings
 from service.store.ids import SEQUENCE_LIMIT
 from service.store.intake import Arrival, NewEvent, digest_of
-from service.store.tables import to_microseconds
 from service.verification.verify import Verified
 
 MICROSECONDS = 1_000_000
@@ -112,14 +111,8 @@ class Endpoint:
         )
 
     def _event(self, item: Item) -> NewEvent:
-        key, sent_at = item.dedup_key, item.sent_at
-        return NewEvent(
-            digest_of("item", self.source, key) if key else None,
-            item.event_type,
-            item.subject,
-            to_microseconds(sent_at) if sent_at else None,
-            *item[4:],
-        )
+        key = item.dedup_key
+        return NewEvent(digest_of("item", self.source, key) if key else None, *item[1:])
 
 
 def compile_endpoint(

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from ipaddress import ip_network
 from typing import Any
 
@@ -87,6 +88,11 @@ class Receiver:
         per_second = settings.unverified_per_minute / 60
         self._strangers = RateLimit(per_second, settings.unverified_per_minute)
         self._fast = {name: FastMetrics(metrics, name) for name in endpoints}
+
+    @cached_property
+    def _log(self) -> Any:
+        """The logger itself: what `get_logger` gives looks it up at each call."""
+        return log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Never raises for what was sent; a stranger's worst is a 4xx."""
@@ -214,7 +220,7 @@ class Receiver:
         ack = endpoint.preset.ack
         status = "duplicate" if receipt.duplicate else "accepted"
         self._fast[endpoint.source].received(status)
-        log.info(
+        self._log.info(
             status,
             source=arrival.source,
             id=receipt.delivery_id,

@@ -78,8 +78,8 @@ def _sign_by_record(preset: Preset, secret: str, draft: Draft) -> Outgoing:
         body = with_field(body, name, int(ts) if ts.isdigit() and unit != "s" else ts)
     request = Request(draft.method, draft.url, [(k.lower(), v) for k, v in headers.items()], body)
     assemble = compile_content(record.sign, secret if record.alg == "sha256" else "")
-    content = b"".join(assemble(request, ts))
-    written = _written_signature(record.format, make_signature(preset, secret, content))
+    signature = make_signature(preset, secret, assemble(request, ts))
+    written = _written_signature(record.format, signature)
     if kind == "item":
         written = f"{name}={ts}{record.split}{written}"
     return _placed(

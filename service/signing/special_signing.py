@@ -85,7 +85,7 @@ def sign_contentful(secret: str, draft: Draft) -> Outgoing:
     named[TIMESTAMP] = str(int(draft.now * 1_000))
     named[SIGNED] = ",".join(sorted([*named, SIGNED]))
     request = Request(draft.method, draft.url, [*named.items()], draft.body)
-    content = b"".join(next(canonical_requests(request)))
+    content = next(canonical_requests(request))
     signature = hmac.digest(secret.encode(), content, "sha256").hex()
     outgoing = draft.with_headers(**{TIMESTAMP: named[TIMESTAMP], SIGNED: named[SIGNED]})
     outgoing.headers.append(("x-contentful-signature", signature))

@@ -103,12 +103,11 @@ class Receipt(NamedTuple):
 
 def digest_of(*parts: str | bytes) -> bytes:
     """BLAKE2b-128 of the parts, each with its length, so that no two lists collide."""
-    hasher = hashlib.blake2b(digest_size=16)
+    pieces: list[bytes] = []
     for part in parts:
         raw = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
-        hasher.update(len(raw).to_bytes(8, "big"))
-        hasher.update(raw)
-    return hasher.digest()
+        pieces += (len(raw).to_bytes(8, "big"), raw)
+    return hashlib.blake2b(b"".join(pieces), digest_size=16).digest()
 
 
 def store_arrivals(connection: Connection, tx: int, arrivals: Sequence[Arrival]) -> list[Receipt]:

@@ -14,22 +14,19 @@ from service.verification.candidates import body_before_proof
 PLACE = re.compile(r"\{([^{}]+)\}")
 
 Piece = Callable[[Request, str], bytes]
-Assemble = Callable[[Request, str], Sequence[bytes]]
+Assemble = Callable[[Request, str], bytes]
 
 
 def compile_content(template: str, secret: str = "") -> Assemble:
-    """A function of the request and its timestamp's text that gives the pieces of signed bytes.
-
-    Pieces, not one string: a large body is hashed where it lies instead of being copied.
-    """
+    """A function of the request and its timestamp's text that gives the signed bytes."""
     if template == "{body}":
-        return lambda request, _: (request.body,)
+        return lambda request, _: request.body
     pieces = [
         _compile_piece(part, secret) if index % 2 else _literal(part)
         for index, part in enumerate(PLACE.split(template))
         if index % 2 or part
     ]
-    return lambda request, ts: [piece(request, ts) for piece in pieces]
+    return lambda request, ts: b"".join([piece(request, ts) for piece in pieces])
 
 
 def _literal(text: str) -> Piece:

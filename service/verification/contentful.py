@@ -41,14 +41,14 @@ class ContentfulVerifier:
         raise Refused("signature_mismatch", "signature does not match the canonical request")
 
 
-def canonical_requests(request: Request) -> Iterator[Sequence[bytes]]:
-    """The pieces that are signed, for each way to write the address.
+def canonical_requests(request: Request) -> Iterator[bytes]:
+    """What is signed, for each way to write the address.
 
     Raises `Refused` when time or header list are left out.
     """
     lines = ";".join(_header_lines(request))
     for target in target_spellings(request.url):
-        yield (octets(f"{request.method}\n{target}\n{lines}\n"), request.body)
+        yield octets(f"{request.method}\n{target}\n{lines}\n") + request.body
 
 
 def _header_lines(request: Request) -> Iterator[str]:

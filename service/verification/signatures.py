@@ -81,7 +81,7 @@ class SignatureVerifier:
     def _match(
         self, request: Request, ts: str, signatures: Sequence[bytes]
     ) -> tuple[int, bytes | None]:
-        content = self._assemble(request, ts) if self._assemble is not None else ()
+        content = self._assemble(request, ts) if self._assemble is not None else b""
         for index, (assemble, check) in enumerate(self._checks):
             if assemble is not None:
                 content = assemble(request, ts)

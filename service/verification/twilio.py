@@ -45,7 +45,7 @@ class TwilioVerifier:
     def _match(self, request: Request, fields: str, signatures: Sequence[bytes]) -> int:
         checks = self._checks[algorithm_of(request)]
         for url in url_spellings(request.url):
-            content = ((url + fields).encode("utf-8", "surrogatepass"),)
+            content = (url + fields).encode("utf-8", "surrogatepass")
             for index, check in enumerate(checks):
                 if check(content, signatures) is not None:
                     return index

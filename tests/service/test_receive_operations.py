@@ -22,7 +22,20 @@ AFAR = {"X-Forwarded-For": "203.0.113.9"}
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiver]:
+def stream() -> Iterator[io.StringIO]:
+    """Where this module's log lines go."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers, root.level
+    logs.set_up("debug", stream)
+    yield stream
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="module")
+def here(
+    tmp_path_factory: pytest.TempPathFactory, stream: io.StringIO
+) -> Iterator[RunningReceiver]:
     store = open_store(f"sqlite:///{tmp_path_factory.mktemp('operations') / 's'}")
     with receiving(store, {"a": Source("alertmanager")}, admin_token=TOKEN) as running:
         yield running
@@ -30,14 +43,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReceiver]:
 
 
 @pytest.fixture
-def logged() -> Iterator[io.StringIO]:
+def logged(stream: io.StringIO) -> io.StringIO:
     """Everything that is logged while the test runs."""
-    root, stream = logging.getLogger(), io.StringIO()
-    handlers, level = root.handlers, root.level
-    logs.set_up("debug", stream)
-    yield stream
-    root.handlers, root.level = handlers, level
-    structlog.reset_defaults()
+    stream.seek(0)
+    stream.truncate()
+    return stream
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
