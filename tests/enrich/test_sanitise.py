@@ -21,6 +21,7 @@ FINE = {"category": "billing", "severity": "low", "summary": "Fine.", "confidenc
         ("see [here](https://evil.example/x)", "see here"),
         ("![x](https://evil.example/p.png) hi", "x hi"),
         ("go to https://evil.example/x now", "go to (link) now"),
+        ("1://x or a://b", "(link) or (link)"),
         ("go to www.evil.example", "go to (link)"),
         ("go to evil.com/login now", "go to (link) now"),
         ("javascript:alert(1) x", "(link) x"),
