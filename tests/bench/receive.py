@@ -1,6 +1,6 @@
 """The receive path against the tutorial, on the same databases, in one interleaved run.
 
-python -m tests.bench.receive [--seconds 4] [--rounds 3] [--minutes 0] [--write]
+python -m tests.bench.receive [--seconds 2] [--rounds 5] [--minutes 0] [--write]
 One core for the server, one for the load; 64 connections; 2 KB signed bodies, each new. All servers
 of a database run all the time, and are measured one after the other, round by round; --minutes lets
 them run for so long before. A lone delivery is one at a time, ten in a second: does it wait?
@@ -119,8 +119,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=0, help="of running before")
     parser.add_argument("--stores", default="sqlite,postgresql")
     parser.add_argument("--kinds", default=",".join(KINDS))
