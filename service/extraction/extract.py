@@ -10,7 +10,7 @@ PostgreSQL cannot store, become U+FFFD.
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -160,7 +160,8 @@ def _short(text: str | None) -> str | None:
 
 
 MICROSECOND_DIGITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-YEAR_1, YEAR_2200, YEAR_10000 = -62_135_596_800.0, 7_258_118_400.0, 253_402_300_800.0
+YEAR_2200 = 7_258_118_400.0
+EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 SPACED_OFFSET = re.compile(r" ([+-]\d{2}:?\d{2})$")
 
 
@@ -172,8 +173,7 @@ def moment_of(text: str | None) -> int | None:
     if not text:
         return None
     try:
-        seconds = _from_number(text) if _is_number(text) else _from_text(text)
-        return None if seconds is None else round(seconds * 1e6)
+        return _from_number(text) if _is_number(text) else _from_text(text)
     except (ValueError, OverflowError):
         return None
 
@@ -182,18 +182,16 @@ def _is_number(text: str) -> bool:
     return len(text) <= 25 and text.isascii() and text.replace(".", "", 1).isdigit()
 
 
-def _from_text(text: str) -> float | None:
+def _from_text(text: str) -> int:
     moment = datetime.fromisoformat(SPACED_OFFSET.sub(r"\1", text.removesuffix(" UTC")))
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    seconds = moment.timestamp()
-    return seconds if YEAR_1 <= seconds < YEAR_10000 else None  # an offset may lead out of both
+    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - EPOCH) // MICROSECOND
 
 
-def _from_number(text: str) -> float | None:
+def _from_number(text: str) -> int | None:
     seconds = float(text)
     for floor, divisor in MICROSECOND_DIGITS:
         if seconds >= floor:
             seconds /= divisor
             break
-    return seconds if 0 < seconds < YEAR_2200 else None
+    return round(seconds * 1e6) if 0 < seconds < YEAR_2200 else None

@@ -1,8 +1,8 @@
 """What PostgreSQL says in its own words: set-up, hot statements, and which facts are new.
 
 Rows travel as one array a column (`unnest`), which was measured at twice the speed of one
-statement a row; what one transaction inserts travels together, as each answer that is
-waited for costs. Keys are taken in sorted order, so that two receivers cannot deadlock.
+statement a row; what one transaction inserts travels in one round trip. Keys are taken in sorted
+order, so that two receivers cannot deadlock.
 """
 
 import re

@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from service.store import Store, open_store
 from service.store.intake import EVENT_COLUMNS
 from service.store.queue import ENRICH, ClaimRequest, NewWork, claim_each, complete, enqueue
-from service.store.store import words_of
 from service.store.tables import Rows, to_microseconds
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import bench_folder, databases
@@ -54,13 +53,12 @@ def fill(store: Store, stored: range, waiting: int) -> None:
                 )
                 for n in chunk
             ]
-            words_of(connection).insert_rows(connection, Rows("events", EVENT_COLUMNS, rows))
             works = [
                 NewWork(n, ENRICH, "", f"s{n % SOURCES}", 1, now + n)
                 for n in chunk
                 if n - stored.start < waiting
             ]
-            enqueue(connection, works)
+            enqueue(connection, works, Rows("events", EVENT_COLUMNS, rows))
         return [None] * len(chunks)
 
     for start in range(stored.start, stored.stop, CHUNK):

@@ -21,7 +21,6 @@ from enrich.settings import EnrichSettings, ModelSettings
 from service.store import Store, open_store
 from service.store.intake import EVENT_COLUMNS
 from service.store.queue import ENRICH, NewWork, enqueue
-from service.store.store import words_of
 from service.store.tables import Rows, to_microseconds
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import bench_folder, databases
@@ -89,8 +88,8 @@ def fill(store: Store, count: int) -> None:
              "I was charged twice. " * (1 + 61 * (n % 5)), None, None, None, None, False, tx)
             for n in range(1, count + 1)
         ]  # fmt: skip
-        words_of(connection).insert_rows(connection, Rows("events", EVENT_COLUMNS, rows))
-        enqueue(connection, [NewWork(n, ENRICH, "", "tickets", 1, now) for n in range(1, count)])
+        works = [NewWork(n, ENRICH, "", "tickets", 1, now) for n in range(1, count)]
+        enqueue(connection, works, Rows("events", EVENT_COLUMNS, rows))
         return [None] * len(payloads)
 
     store.write_now(add, None)

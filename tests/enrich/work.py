@@ -21,7 +21,6 @@ from enrich.worker import Worker
 from service.store import Store
 from service.store.intake import EVENT_COLUMNS
 from service.store.queue import ENRICH, NewWork, enqueue
-from service.store.store import words_of
 from service.store.tables import Rows, to_microseconds
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,8 +54,8 @@ def put(store: Store, *events: EventText, at: datetime = NOW) -> None:
              e.url, e.customer, e.level, None, e.suspected_replay, tx)
             for e in events
         ]  # fmt: skip
-        words_of(connection).insert_rows(connection, Rows("events", EVENT_COLUMNS, rows))
-        enqueue(connection, [NewWork(e.id, ENRICH, "", e.source, 1, moment) for e in events])
+        works = [NewWork(e.id, ENRICH, "", e.source, 1, moment) for e in events]
+        enqueue(connection, works, Rows("events", EVENT_COLUMNS, rows))
         return [None] * len(payloads)
 
     store.write_now(handler, None)

@@ -18,6 +18,7 @@ from service.extraction.extract import (
 from service.extraction.filters import FILTERS
 from service.preset import load_preset
 from service.receiving.request import Payload, Request
+from service.store.tables import to_microseconds
 
 REQUEST = Request("POST", "https://h.example/x?key=7", [("x-event", "push")], b"")
 
@@ -99,7 +100,7 @@ def test_an_odd_stack_trace_is_no_error(odd: Any) -> None:
     compile_value("json:v|trace")(View(REQUEST, {"v": odd}, None))
 
 
-AT = round(datetime(2026, 3, 2, 9, 15, tzinfo=UTC).timestamp() * 1e6)
+AT = to_microseconds(datetime(2026, 3, 2, 9, 15, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,12 @@ AT = round(datetime(2026, 3, 2, 9, 15, tzinfo=UTC).timestamp() * 1e6)
 )
 def test_times_are_read_as_providers_write_them(written: str) -> None:
     assert moment_of(written) == AT
+
+
+def test_the_last_moment_of_all_is_read_to_the_microsecond() -> None:
+    assert moment_of("9999-12-31T23:59:59.999999Z") == to_microseconds(
+        datetime.max.replace(tzinfo=UTC)
+    )
 
 
 @pytest.mark.parametrize(
