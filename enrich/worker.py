@@ -8,9 +8,10 @@ model therefore never holds up the sources that do not use it.
 
 import asyncio
 import random
+import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -81,6 +82,7 @@ class Worker:
         self._casework = Casework(store, plan, maker, now, sleep, screen)
         self._recorder = Recorder(store, maker, self._casework.book, self._observer, now, sleep)
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
+        self._unbegun: list[Claim] = []  # of lanes that were cut short
         self._wakes: list[asyncio.Event] = []
         self._stopping = False
         self.is_idle = False
@@ -106,9 +108,8 @@ class Worker:
         await asyncio.wait([stopped, *lanes, *beats], return_when=asyncio.FIRST_COMPLETED)
         self._stopping = True
         self._wake()
-        await asyncio.wait(lanes, timeout=self._plan.settings.drain_seconds)
         with suppress(StoreUnavailable):  # leases run out, learned fingerprints are learned again
-            await self._drain()
+            await self._drain(lanes)
             await self._casework.save_fingerprints()
         for task in [stopped, *lanes, *beats]:
             task.cancel()
@@ -167,26 +168,24 @@ class Worker:
         with self._store.read() as connection:
             return next_available_at(connection, ENRICH, barred)
 
-    async def _drain(self) -> None:
-        tasks = [task for _, task in self._flights.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._plan.settings.drain_seconds)
-        left = [case.claim for case, task in self._flights.values() if not task.done()]
-        for _, task in list(self._flights.values()):
-            task.cancel()
-        if tasks:
-            await asyncio.gather(*tasks, return_exceptions=True)
+    async def _drain(self, lanes: "Sequence[asyncio.Task[None]]") -> None:
+        """Lanes end first: one that still claims would take again what is given back."""
+        deadline = time.monotonic() + self._plan.settings.drain_seconds
+        await cut_short(lanes, deadline)
+        flights = list(self._flights.values())
+        await cut_short([task for _, task in flights], deadline)
+        left = self._unbegun + [case.claim for case, task in flights if task.cancelled()]
         if left:
-            await self._store.write(release_each, (left, self._now()))
-            log.info("enrich.given_back", count=len(left))
+            given_back = await self._store.write(release_each, (left, self._now()))
+            log.info("enrich.given_back", count=sum(given_back))
 
     # -- the two lanes ---------------------------------------------------------------------------
 
     async def _instant_step(self) -> int:
-        claims = await self._claim(self._plan.settings.batch_size, self._instant_limits())
-        cases = await self._casework.load(claims)
-        for group in apart(cases):
-            await self._recorder.record(await self._in_turns(group))
+        limit = self._plan.settings.batch_size
+        async with self._claimed(limit, self._instant_limits()) as claims:
+            for group in apart(await self._casework.load(claims)):
+                await self._recorder.record(await self._in_turns(group))
         return len(claims)
 
     async def _in_turns(self, cases: Sequence[Case]) -> list[Outcome]:
@@ -200,12 +199,12 @@ class Worker:
 
     async def _model_step(self) -> int:
         room = self._plan.settings.max_in_flight - len(self._flights)
-        claims = await self._claim(room, self._model_limits()) if room > 0 else []
-        for case in await self._casework.load(claims):
-            key = case.claim.key
-            task = asyncio.create_task(self._fly(case))
-            self._flights[key] = (case, task)
-            task.add_done_callback(partial(self._landed, key))
+        async with self._claimed(room, self._model_limits()) as claims:
+            for case in await self._casework.load(claims):
+                key = case.claim.key
+                task = asyncio.create_task(self._fly(case))
+                self._flights[key] = (case, task)
+                task.add_done_callback(partial(self._landed, key))
         return len(claims)
 
     async def _fly(self, case: Case) -> None:
@@ -288,10 +287,15 @@ class Worker:
         with self._store.read() as connection:
             return query(connection)
 
-    async def _claim(self, limit: int, source_limits: dict[str, int]) -> list[Claim]:
-        due = await asyncio.to_thread(self._next_due, source_limits)
-        if due is None or due > self._now():
-            return []
+    @asynccontextmanager
+    async def _claimed(
+        self, limit: int, source_limits: dict[str, int]
+    ) -> AsyncIterator[list[Claim]]:
+        """At most `limit` claims; a lane that is cut short over them leaves them `_unbegun`."""
+        due = await asyncio.to_thread(self._next_due, source_limits) if limit > 0 else None
+        if self._stopping or due is None or due > self._now():
+            yield []
+            return
         request = ClaimRequest(
             ENRICH,
             limit,
@@ -300,8 +304,12 @@ class Worker:
             self._store.new_ids(),
             source_limits,
         )
-        claims: list[Claim] = await self._store.write(claim_each, request)
-        return claims
+        claiming = self._store.write(claim_each, request)
+        try:
+            yield await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            self._unbegun.extend(await claiming)  # the claim stands, whoever asked for it
+            raise
 
 
 def apart(cases: Sequence[Case]) -> list[Sequence[Case]]:
@@ -309,6 +317,16 @@ def apart(cases: Sequence[Case]) -> list[Sequence[Case]]:
     calm = [case for case in cases if case.claim.tries < SUSPECT_TRIES]
     suspects = [[case] for case in cases if case.claim.tries >= SUSPECT_TRIES]
     return [calm, *suspects] if calm else list(suspects)
+
+
+async def cut_short(tasks: "Sequence[asyncio.Task[None]]", deadline: float) -> None:
+    """Wait for tasks until `deadline`, on the monotonic clock, and cancel those that go on."""
+    if not tasks:
+        return
+    await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def at_once(work: Coroutine[Any, Any, Result]) -> Result:

@@ -3,13 +3,14 @@
 import asyncio
 import base64
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import text
 from work import NOW, Clock, Scripted, event, make_worker, one, put, rows, step, verdict
 
-from enrich.enricher import Answer, EventText
+from enrich.enricher import Answer, Enricher, EventText
 from enrich.errors import (
     MisconfiguredError,
     Spent,
@@ -437,6 +438,39 @@ def test_stopping_gives_unfinished_work_back_unbegun(store: Store, clock: Clock)
     asyncio.run(main())
     found = rows(store, "SELECT tries, lease FROM work_items")
     assert found == [(0, None)]
+
+
+class Stopping:
+    """A store that tells its worker to stop as soon as something is claimed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.stop = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def write(self, handler: Any, payload: Any, size_bytes: int = 0) -> "asyncio.Future[Any]":
+        written = self._store.write(handler, payload, size_bytes)
+        if handler is claim_each:
+            self.stop.set()
+        return written
+
+
+@pytest.mark.parametrize("enricher", [Scripted, StubEnricher], ids=["model", "instant"])
+def test_stopping_amid_a_claim_gives_it_back(
+    store: Store, clock: Clock, enricher: Callable[[], Enricher]
+) -> None:
+    put(store, event(1))
+
+    async def main() -> None:
+        stopping = Stopping(store)
+        settings = EnrichSettings(drain_seconds=0)
+        worker = make_worker(cast(Store, stopping), clock, enricher(), settings=settings)
+        await worker.run(stopping.stop)
+
+    asyncio.run(main())
+    assert rows(store, "SELECT tries, lease FROM work_items") == [(0, None)]
 
 
 def test_stopping_lets_what_is_begun_finish(store: Store, clock: Clock) -> None:
