@@ -1,7 +1,8 @@
 """The worker: claim, load, enrich, record, until told to stop.
 
 Two lanes share one process. The instant lane serves sources whose enricher waits for nothing: it
-claims hundreds, answers them in one go and writes them in one transaction. The model lane keeps a
+claims hundreds, answers them in one go and writes them in one transaction; while hundreds wait, a
+second one computes where the first commits. The model lane keeps a
 bounded number of events waiting for models, one task each, and records each as it ends. A slow
 model therefore never holds up the sources that do not use it.
 """
@@ -10,8 +11,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ from sqlalchemy import Connection
 from enrich.casework import Casework
 from enrich.examples import ExampleIndex
 from enrich.labels import load_labelled, newest_label_id
+from enrich.lane import Lane
 from enrich.outcomes import ActionsFor, Case, OutcomeMaker, no_actions
 from enrich.plan import Plan
 from enrich.record import Outcome
@@ -33,18 +35,13 @@ from service.store import Store
 from service.store.queue import (
     ENRICH,
     Claim,
-    ClaimRequest,
-    claim_each,
     extend,
-    next_available_at,
     release,
 )
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
-Step = Callable[[], Coroutine[Any, Any, int]]
-Limits = Callable[[], dict[str, int]]
-INSTANT_LANES = 2  # one commits while the other computes
+PACE_SECONDS = 0.05  # of an instant lane: a turn for each event takes five times the CPU
 CASES_A_TURN = 4  # of the instant lane, between two turns of the event loop
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
@@ -82,11 +79,15 @@ class Worker:
         self._casework = Casework(store, plan, maker, now, sleep, screen)
         self._recorder = Recorder(store, maker, self._casework.book, self._observer, now, sleep)
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
-        self._unbegun: list[Claim] = []  # of lanes that were cut short
-        self._wakes: list[asyncio.Event] = []
-        self._stopping = False
-        self.is_idle = False
+        self._instant_lane = Lane(store, plan.settings, now, sleep, PACE_SECONDS)
+        self._helping_lane = Lane(store, plan.settings, now, sleep)
+        self._model_lane = Lane(store, plan.settings, now, sleep)
+        self._lanes = [self._instant_lane, self._helping_lane, self._model_lane]
+
+    @property
+    def is_idle(self) -> bool:
         """Whether a lane found nothing to do and waits."""
+        return any(lane.is_idle for lane in self._lanes)
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -97,17 +98,16 @@ class Worker:
         """
         await self.refresh_examples()
         lanes = [
-            self._start(self._instant_step, self._instant_limits) for _ in range(INSTANT_LANES)
+            asyncio.create_task(lane.run(self._instant_turn))
+            for lane in (self._instant_lane, self._helping_lane)
         ]
         beats = [asyncio.create_task(self._upkeep())]
         if self._model_sources():
-            lanes.append(self._start(self._model_step, self._model_limits))
+            lanes.append(asyncio.create_task(self._model_lane.run(self._model_turn)))
             beats.append(asyncio.create_task(self._heartbeats()))
         self._store.subscribe(ENRICH, self._wake)
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait([stopped, *lanes, *beats], return_when=asyncio.FIRST_COMPLETED)
-        self._stopping = True
-        self._wake()
         with suppress(StoreUnavailable):  # leases run out, learned fingerprints are learned again
             await self._drain(lanes)
             await self._casework.save_fingerprints()
@@ -120,70 +120,39 @@ class Worker:
 
     async def step(self) -> int:
         """Claim once in each lane and finish all of it. How many events were claimed."""
-        count = await self._instant_step()
+        count = await self._instant_turn(self._instant_lane)
         if self._model_sources():
-            count += await self._model_step()
+            count += await self._model_turn(self._model_lane)
             while self._flights:
                 await asyncio.wait([task for _, task in self._flights.values()])
         return count
 
-    def _start(self, step: Step, limits: Limits) -> "asyncio.Task[None]":
-        """A lane of its own, woken on its own: one lane's sleep must not swallow another's news."""
-        wake = asyncio.Event()
-        self._wakes.append(wake)
-        return asyncio.create_task(self._lane(step, limits, wake))
-
     def _wake(self) -> None:
-        for wake in self._wakes:
-            wake.set()
-
-    async def _lane(self, step: Step, limits: Limits, wake: asyncio.Event) -> None:
-        while not self._stopping:
-            wake.clear()  # before looking: what is committed from here on wakes us
-            try:
-                if not await step():
-                    await self._idle(limits, wake)
-            except StoreUnavailable as error:
-                log.warning("enrich.store_unavailable", error=str(error))
-                await self._sleep(1.0)
-
-    async def _idle(self, limits: Limits, wake: asyncio.Event) -> None:
-        """Wait for news, for the next due item, or for the poll interval, whichever is first."""
-        wait = self._plan.settings.poll_seconds
-        due = await asyncio.to_thread(self._next_due, limits())
-        if due is not None:
-            wait = min(wait, max(0.0, (due - self._now()).total_seconds()))
-        if self._stopping:
-            return
-        self.is_idle = True
-        try:
-            await asyncio.wait_for(wake.wait(), wait)
-        except TimeoutError:
-            return
-        finally:
-            self.is_idle = False
-
-    def _next_due(self, limits: dict[str, int]) -> datetime | None:
-        barred = [source for source, limit in limits.items() if limit == 0]
-        with self._store.read() as connection:
-            return next_available_at(connection, ENRICH, barred)
+        """There may be work, or room for it. The helping lane is called where there is much."""
+        self._instant_lane.wake()
+        self._model_lane.wake()
 
     async def _drain(self, lanes: "Sequence[asyncio.Task[None]]") -> None:
         """Lanes end first: one that still claims would take again what is given back."""
         deadline = time.monotonic() + self._plan.settings.drain_seconds
+        for lane in self._lanes:
+            lane.stop()
         await cut_short(lanes, deadline)
         flights = list(self._flights.values())
         await cut_short([task for _, task in flights], deadline)
-        left = self._unbegun + [case.claim for case, task in flights if task.cancelled()]
+        left = [case.claim for case, task in flights if task.cancelled()]
+        left.extend(claim for lane in self._lanes for claim in lane.unbegun)
         if left:
             given_back = await self._store.write(release_each, (left, self._now()))
             log.info("enrich.given_back", count=sum(given_back))
 
     # -- the two lanes ---------------------------------------------------------------------------
 
-    async def _instant_step(self) -> int:
+    async def _instant_turn(self, lane: Lane) -> int:
         limit = self._plan.settings.batch_size
-        async with self._claimed(limit, self._instant_limits()) as claims:
+        async with lane.claimed(limit, self._instant_limits()) as claims:
+            if lane.is_full:
+                self._helping_lane.wake()
             for group in apart(await self._casework.load(claims)):
                 await self._recorder.record(await self._in_turns(group))
         return len(claims)
@@ -197,9 +166,9 @@ class Worker:
             outcomes.append(at_once(self._casework.enrich(case)))
         return outcomes
 
-    async def _model_step(self) -> int:
+    async def _model_turn(self, lane: Lane) -> int:
         room = self._plan.settings.max_in_flight - len(self._flights)
-        async with self._claimed(room, self._model_limits()) as claims:
+        async with lane.claimed(room, self._model_limits()) as claims:
             for case in await self._casework.load(claims):
                 key = case.claim.key
                 task = asyncio.create_task(self._fly(case))
@@ -281,35 +250,9 @@ class Worker:
             self._examples.replace(labelled)
             self._newest_label = newest
 
-    # -- one claim -------------------------------------------------------------------------------
-
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         with self._store.read() as connection:
             return query(connection)
-
-    @asynccontextmanager
-    async def _claimed(
-        self, limit: int, source_limits: dict[str, int]
-    ) -> AsyncIterator[list[Claim]]:
-        """At most `limit` claims; a lane that is cut short over them leaves them `_unbegun`."""
-        due = await asyncio.to_thread(self._next_due, source_limits) if limit > 0 else None
-        if self._stopping or due is None or due > self._now():
-            yield []
-            return
-        request = ClaimRequest(
-            ENRICH,
-            limit,
-            self._now(),
-            self._plan.settings.lease_seconds,
-            self._store.new_ids(),
-            source_limits,
-        )
-        claiming = self._store.write(claim_each, request)
-        try:
-            yield await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            self._unbegun.extend(await claiming)  # the claim stands, whoever asked for it
-            raise
 
 
 def apart(cases: Sequence[Case]) -> list[Sequence[Case]]:

@@ -1,0 +1,122 @@
+"""A lane of the worker: looks for work, hands out claims, and waits for news in between."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from enrich.retry import Sleep
+from enrich.settings import EnrichSettings
+from service.errors import StoreUnavailable
+from service.store import Store
+from service.store.queue import ENRICH, Claim, ClaimRequest, claim_each, next_available_at
+
+log = structlog.get_logger(__name__)
+
+
+class Lane:
+    """One claimant. It starts at most one turn in `pace_seconds`, unless its last claim was full.
+
+    The first event after a while is claimed at once; under load several share what a turn costs.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        settings: EnrichSettings,
+        now: Callable[[], datetime],
+        sleep: Sleep,
+        pace_seconds: float = 0.0,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._now = now
+        self._sleep = sleep
+        self._pace_seconds = pace_seconds
+        self._news = asyncio.Event()
+        self._due: datetime | None = None  # what the last look found
+        self._is_stopping = False
+        self.is_full = False
+        """Whether its last claim reached its limit: more may wait."""
+        self.is_idle = False
+        """Whether it found nothing to do and waits."""
+        self.unbegun: list[Claim] = []
+        """Claims over which it was cancelled."""
+
+    def wake(self) -> None:
+        """There may be work."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Take no further turn and claim nothing more."""
+        self._is_stopping = True
+        self._news.set()
+
+    async def run(self, take_turn: Callable[["Lane"], Coroutine[Any, Any, int]]) -> None:
+        """Take turns until stopped; after one that had nothing to do, wait for news."""
+        began = float("-inf")
+        while not self._is_stopping:
+            await self._keep_pace(began)
+            began = time.monotonic()
+            self._news.clear()  # before looking: what is committed from here on wakes us
+            try:
+                if not await take_turn(self):
+                    await self._idle()
+            except StoreUnavailable as error:
+                log.warning("enrich.store_unavailable", error=str(error))
+                await self._sleep(1.0)
+
+    async def _keep_pace(self, began: float) -> None:
+        left = began + self._pace_seconds - time.monotonic()
+        if left > 0 and not self.is_full:
+            await self._sleep(left)
+
+    async def _idle(self) -> None:
+        """Wait for news, for the next due item, or for the poll interval, whichever is first."""
+        wait = self._settings.poll_seconds
+        if self._due is not None:
+            wait = min(wait, max(0.0, (self._due - self._now()).total_seconds()))
+        self.is_idle = True
+        try:
+            await asyncio.wait_for(self._news.wait(), wait)
+        except TimeoutError:
+            return
+        finally:
+            self.is_idle = False
+
+    @asynccontextmanager
+    async def claimed(
+        self, limit: int, source_limits: dict[str, int]
+    ) -> AsyncIterator[list[Claim]]:
+        """At most `limit` claims, of a source at most its own; cancelled over them, `unbegun`."""
+        self.is_full, self._due = False, None
+        if limit > 0:
+            self._due = await asyncio.to_thread(self._next_due, source_limits)
+        if self._is_stopping or self._due is None or self._due > self._now():
+            yield []
+            return
+        request = ClaimRequest(
+            ENRICH,
+            limit,
+            self._now(),
+            self._settings.lease_seconds,
+            self._store.new_ids(),
+            source_limits,
+        )
+        claiming = self._store.write(claim_each, request)
+        try:
+            claims = await asyncio.shield(claiming)
+            self.is_full = len(claims) == limit
+            yield claims
+        except asyncio.CancelledError:
+            self.unbegun.extend(await claiming)  # the claim stands, whoever asked for it
+            raise
+
+    def _next_due(self, source_limits: dict[str, int]) -> datetime | None:
+        barred = [source for source, limit in source_limits.items() if limit == 0]
+        with self._store.read() as connection:
+            return next_available_at(connection, ENRICH, barred)
