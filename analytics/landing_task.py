@@ -22,7 +22,7 @@ from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
-NICENESS = 5  # more would starve it on a busy machine
+NICENESS = 3  # more would starve it on a busy machine
 
 
 def counted_in(metrics: Metrics) -> Callable[[Landed], None]:
@@ -56,6 +56,7 @@ async def run_landing(
         failures = 0
         while True:
             is_last = stop.is_set()
+            began = time.monotonic()
             try:
                 landed = await loop.run_in_executor(thread, work.turn)
             except Exception as error:  # noqa: BLE001 - a row that does not fit must not stop intake
@@ -70,7 +71,8 @@ async def run_landing(
                     on_landed(landed)
             if is_last:
                 break
-            await _pause(stop, _pause_seconds(settings, failures, leads=work.leads))
+            took = time.monotonic() - began
+            await _pause(stop, pause_seconds(settings, failures, took, leads=work.leads))
         await loop.run_in_executor(thread, work.let_go)
         await loop.run_in_executor(thread, lock.give_back)
 
@@ -84,10 +86,12 @@ def give_way() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-def _pause_seconds(settings: HistorySettings, failures: int, *, leads: bool) -> float:
+def pause_seconds(settings: HistorySettings, failures: int, took: float, *, leads: bool) -> float:
+    """Until the next turn: one begins each interval, a quarter of it after one that took long."""
+    interval = settings.interval_seconds
     if failures:
-        return min(MOST_PAUSE_SECONDS, settings.interval_seconds * 2.0 ** min(failures, 10))
-    return settings.interval_seconds if leads else settings.standby_seconds
+        return min(MOST_PAUSE_SECONDS, interval * 2.0 ** min(failures, 10))
+    return max(interval - took, interval / 4) if leads else settings.standby_seconds
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -91,7 +91,7 @@ class Casework:
         return [claim for claim in claims if claim.key not in done]
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
-        with self._store.read() as connection:
+        with self._store.read_once() as connection:
             return query(connection)
 
     def _print(self, case: Case) -> None:

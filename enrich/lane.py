@@ -63,6 +63,7 @@ class Lane:
             await self._keep_pace(began)
             began = time.monotonic()
             self._news.clear()  # before looking: what is committed from here on wakes us
+            self._due = None
             try:
                 if not await take_turn(self):
                     await self._idle()
@@ -93,10 +94,10 @@ class Lane:
         self, limit: int, source_limits: dict[str, int]
     ) -> AsyncIterator[list[Claim]]:
         """At most `limit` claims, of a source at most its own; cancelled over them, `unbegun`."""
-        self.is_full, self._due = False, None
         if limit > 0:
             self._due = await asyncio.to_thread(self._next_due, source_limits)
         if self._is_stopping or self._due is None or self._due > self._now():
+            self.is_full = False
             yield []
             return
         request = ClaimRequest(
@@ -118,5 +119,5 @@ class Lane:
 
     def _next_due(self, source_limits: dict[str, int]) -> datetime | None:
         barred = [source for source, limit in source_limits.items() if limit == 0]
-        with self._store.read() as connection:
+        with self._store.read_once() as connection:
             return next_available_at(connection, ENRICH, barred)

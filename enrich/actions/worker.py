@@ -121,7 +121,7 @@ class ActionWorker:
         return claims
 
     def _is_due(self, now: datetime) -> bool:
-        with self._store.read() as connection:
+        with self._store.read_once() as connection:
             first = next_available_at(connection, ACT)
         return first is not None and first <= now
 

@@ -115,7 +115,7 @@ class ConfirmWorker:
         return len(results)
 
     def _due(self) -> datetime | None:
-        with self._store.read() as connection:
+        with self._store.read_once() as connection:
             return next_available_at(connection, CONFIRM)
 
     async def _confirm(self, claim: Claim) -> Result:

@@ -42,6 +42,16 @@ def make_engine(url: URL) -> Engine:
     return engine
 
 
+def for_whole_reads(engine: Engine) -> Engine:
+    """Its transactions see one state each: all of SQLite's do."""
+    return engine
+
+
+def for_single_reads(engine: Engine) -> Engine:
+    """For statements that need no transaction: here one costs nothing."""
+    return engine
+
+
 def prepare_writer(connection: Connection) -> None:
     """Give the one connection that writes room for the indexes it touches."""
     cursor(connection).execute("PRAGMA cache_size = -32768")

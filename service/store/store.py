@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -69,6 +69,8 @@ class Store:
         self.engine = engine
         self.dialect = engine.dialect.name
         self._words: Any = DIALECTS[self.dialect]
+        self._whole_reads: Engine = self._words.for_whole_reads(engine)
+        self._single_reads: Engine = self._words.for_single_reads(engine)
         self._wake = PostgresWake(engine.url) if self.dialect == "postgresql" else LocalWake()
         self._lock = threading.Lock()
         self._ids: IdMaker | None = None
@@ -114,11 +116,18 @@ class Store:
         self._writer.submit(Job(handler, payload, future, None))
         return future.result()
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """A connection in a transaction of its own that sees one state of the store."""
+        return self._reading(self._whole_reads)
+
+    def read_once(self) -> AbstractContextManager[Connection]:
+        """A connection for statements that each may see a state of their own; cheaper."""
+        return self._reading(self._single_reads)
+
+    @contextmanager
+    def _reading(self, engine: Engine) -> Iterator[Connection]:
         try:
-            with self.engine.connect() as connection:
+            with engine.connect() as connection:
                 yield connection
         except DATABASE_ERRORS as error:
             if not is_away(error):

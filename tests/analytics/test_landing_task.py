@@ -11,7 +11,7 @@ import pytest
 
 from analytics.history import connect
 from analytics.landing import Landed
-from analytics.landing_task import NICENESS, give_way, run_landing
+from analytics.landing_task import NICENESS, give_way, pause_seconds, run_landing
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
@@ -24,6 +24,16 @@ QUICK = HistorySettings(interval_seconds=0.01, standby_seconds=0.01, merge_secon
 def count(place: Place) -> int:
     with connect(place) as history:
         return int(history.sql("SELECT count(*) AS n FROM events").item())
+
+
+@pytest.mark.parametrize(
+    ("took", "failures", "leads", "pause"),
+    [(0.25, 0, True, 0.75), (9, 0, True, 0.25), (0.25, 2, True, 4), (0.25, 0, False, 5)],
+    ids=["to the next interval", "a quarter of it at least", "longer after failures", "standby"],
+)
+def test_a_pause_lasts(took: float, failures: int, leads: bool, pause: float) -> None:
+    settings = HistorySettings(interval_seconds=1, standby_seconds=5)
+    assert pause_seconds(settings, failures, took, leads=leads) == pause
 
 
 def test_what_was_written_before_the_stop_is_landed(store: Store, place: Place) -> None:

@@ -176,6 +176,14 @@ def test_a_payload_over_the_limit_is_taken_where_nothing_waits(store: Store) -> 
     assert asyncio.run(send()) == "large"
 
 
+def test_a_reader_sees_one_state(store: Store) -> None:
+    count = text("SELECT count(*) FROM store_facts WHERE name LIKE 't-%'")
+    with store.read() as connection:
+        before = connection.execute(count).scalar_one()
+        store.write_now(put, "t-1")
+        assert connection.execute(count).scalar_one() == before
+
+
 def echo(connection: Connection, tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
     return payloads
 
