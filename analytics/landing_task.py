@@ -22,7 +22,7 @@ from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
-NICENESS = 3  # more would starve it on a busy machine
+NICENESS = 4  # more would starve it on a busy machine
 
 
 def counted_in(metrics: Metrics) -> Callable[[Landed], None]:
