@@ -254,10 +254,10 @@ def make_workers(settings: Settings, store: "Store", metrics: "Metrics") -> Work
 async def run_workers(workers: Workers, stop: asyncio.Event) -> None:
     """Enrich and act until `stop`, then close what they opened."""
     try:
-        async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(workers.stage.worker.run(stop))
-            lanes.create_task(workers.acting.run(stop))
-            lanes.create_task(workers.confirming.run(stop))
+        async with asyncio.TaskGroup() as running:
+            running.create_task(workers.stage.worker.run(stop))
+            running.create_task(workers.acting.run(stop))
+            running.create_task(workers.confirming.run(stop))
     finally:
         await workers.stage.close()
         await workers.acting.close()

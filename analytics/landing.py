@@ -165,7 +165,7 @@ class Lander:
 
     def _step(self, landed: Landed) -> bool:
         """One commit of at most `page_rows` rows; True when nothing is left to land."""
-        with self._store.read() as connection, self._commit():
+        with self._commit(), self._store.read() as connection:  # which ends before the commit
             before = self._load()
             cursor = self._begin(before, connection)
             if cursor.until == cursor.since:

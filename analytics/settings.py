@@ -38,7 +38,7 @@ class HistorySettings(BaseModel):
     )
     s3: S3Settings = Field(default_factory=S3Settings)
     interval_seconds: float = Field(
-        default=1.0, gt=0, le=3600, description="how often a landing begins"
+        default=1.0, gt=0, le=3600, description="how often a landing begins, at most"
     )
     page_rows: int = Field(
         default=50_000, ge=100, le=1_000_000, description="rows at most in one commit"

@@ -19,9 +19,9 @@ log = structlog.get_logger(__name__)
 
 
 class Lane:
-    """One claimant. It starts at most one turn in `pace_seconds`, unless its last claim was full.
+    """One claimant. It takes at most one step in `pace_seconds`, unless its last claim was full.
 
-    The first event after a while is claimed at once; under load several share what a turn costs.
+    The first event after a while is claimed at once; under load several share what a step costs.
     """
 
     def __init__(
@@ -39,33 +39,36 @@ class Lane:
         self._pace_seconds = pace_seconds
         self._news = asyncio.Event()
         self._due: datetime | None = None  # what the last look found
-        self._is_stopping = False
+        self.is_stopping = False
+        """Whether its next step is the last."""
         self.is_full = False
         """Whether its last claim reached its limit: more may wait."""
         self.is_idle = False
         """Whether it found nothing to do and waits."""
-        self.unbegun: list[Claim] = []
-        """Claims over which it was cancelled."""
+        self.unfinished: list[Claim] = []
+        """Claims in its hands when it was cancelled."""
 
     def wake(self) -> None:
         """There may be work."""
         self._news.set()
 
     def stop(self) -> None:
-        """Take no further turn and claim nothing more."""
-        self._is_stopping = True
+        """Take one more step, for what came until now, and end."""
+        self.is_stopping = True
         self._news.set()
 
-    async def run(self, take_turn: Callable[["Lane"], Coroutine[Any, Any, int]]) -> None:
-        """Take turns until stopped; after one that had nothing to do, wait for news."""
+    async def run(self, take_step: Callable[["Lane"], Coroutine[Any, Any, int]]) -> None:
+        """Take steps until stopped; after one that had nothing to do, wait for news."""
         began = float("-inf")
-        while not self._is_stopping:
+        is_last = False
+        while not is_last:
             await self._keep_pace(began)
+            is_last = self.is_stopping
             began = time.monotonic()
             self._news.clear()  # before looking: what is committed from here on wakes us
             self._due = None
             try:
-                if not await take_turn(self):
+                if not await take_step(self) and not is_last:
                     await self._idle()
             except StoreUnavailable as error:
                 log.warning("enrich.store_unavailable", error=str(error))
@@ -73,7 +76,7 @@ class Lane:
 
     async def _keep_pace(self, began: float) -> None:
         left = began + self._pace_seconds - time.monotonic()
-        if left > 0 and not self.is_full:
+        if left > 0 and not self.is_full and not self.is_stopping:
             await self._sleep(left)
 
     async def _idle(self) -> None:
@@ -93,10 +96,13 @@ class Lane:
     async def claimed(
         self, limit: int, source_limits: dict[str, int]
     ) -> AsyncIterator[list[Claim]]:
-        """At most `limit` claims, of a source at most its own; cancelled over them, `unbegun`."""
+        """At most `limit` claims, and of a source at most its own.
+
+        They are `unfinished` where the block is cancelled.
+        """
         if limit > 0:
             self._due = await asyncio.to_thread(self._next_due, source_limits)
-        if self._is_stopping or self._due is None or self._due > self._now():
+        if self._due is None or self._due > self._now():
             self.is_full = False
             yield []
             return
@@ -114,7 +120,7 @@ class Lane:
             self.is_full = len(claims) == limit
             yield claims
         except asyncio.CancelledError:
-            self.unbegun.extend(await claiming)  # the claim stands, whoever asked for it
+            self.unfinished.extend(await claiming)  # the claim stands, whoever asked for it
             raise
 
     def _next_due(self, source_limits: dict[str, int]) -> datetime | None:

@@ -40,8 +40,8 @@ from service.store.queue import (
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
-PACE_SECONDS = 0.05  # of the instant lane; at 50 a second, a turn for each took 1.6 times the CPU
-CASES_A_TURN = 4  # of the instant lane, between two turns of the event loop
+PACE_SECONDS = 0.05  # of a lane; at 50 events a second a step for each took 1.6 times the CPU
+CASES_AT_ONCE = 4  # of an instant step, before the event loop gets its turn
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
 
@@ -80,13 +80,15 @@ class Worker:
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
         self._instant_lane = Lane(store, plan.settings, now, sleep, PACE_SECONDS)
         self._helping_lane = Lane(store, plan.settings, now, sleep)
-        self._model_lane = Lane(store, plan.settings, now, sleep)
-        self._lanes = [self._instant_lane, self._helping_lane, self._model_lane]
+        self._model_lane = Lane(store, plan.settings, now, sleep, PACE_SECONDS)
+        self._lanes = [self._instant_lane, self._helping_lane]
+        if self._model_sources():
+            self._lanes.append(self._model_lane)
 
     @property
     def is_idle(self) -> bool:
-        """Whether a lane found nothing to do and waits."""
-        return any(lane.is_idle for lane in self._lanes)
+        """Whether no lane found anything to do: all wait."""
+        return all(lane.is_idle for lane in self._lanes)
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -97,12 +99,12 @@ class Worker:
         """
         await self.refresh_examples()
         lanes = [
-            asyncio.create_task(self._instant_lane.run(self._instant_turn)),
-            asyncio.create_task(self._helping_lane.run(self._helping_turn)),
+            asyncio.create_task(self._instant_lane.run(self._instant_step)),
+            asyncio.create_task(self._helping_lane.run(self._helping_step)),
         ]
         beats = [asyncio.create_task(self._upkeep())]
         if self._model_sources():
-            lanes.append(asyncio.create_task(self._model_lane.run(self._model_turn)))
+            lanes.append(asyncio.create_task(self._model_lane.run(self._model_step)))
             beats.append(asyncio.create_task(self._heartbeats()))
         self._store.subscribe(ENRICH, self._wake)
         stopped = asyncio.create_task(stop.wait())
@@ -119,15 +121,15 @@ class Worker:
 
     async def step(self) -> int:
         """Claim once in each lane and finish all of it. How many events were claimed."""
-        count = await self._instant_turn(self._instant_lane)
+        count = await self._instant_step(self._instant_lane)
         if self._model_sources():
-            count += await self._model_turn(self._model_lane)
+            count += await self._model_step(self._model_lane)
             while self._flights:
                 await asyncio.wait([task for _, task in self._flights.values()])
         return count
 
     def _wake(self) -> None:
-        """There may be work, or room for it. The helping lane is called where there is much."""
+        """There may be work. The helping lane is called where there is much."""
         self._instant_lane.wake()
         self._model_lane.wake()
 
@@ -140,37 +142,38 @@ class Worker:
         flights = list(self._flights.values())
         await cut_short([task for _, task in flights], deadline)
         left = [case.claim for case, task in flights if task.cancelled()]
-        left.extend(claim for lane in self._lanes for claim in lane.unbegun)
+        left.extend(claim for lane in self._lanes for claim in lane.unfinished)
         if left:
             given_back = await self._store.write(release_each, (left, self._now()))
             log.info("enrich.given_back", count=sum(given_back))
 
-    # -- the two lanes ---------------------------------------------------------------------------
+    # -- the lanes -------------------------------------------------------------------------------
 
-    async def _instant_turn(self, lane: Lane) -> int:
+    async def _instant_step(self, lane: Lane) -> int:
         limit = self._plan.settings.batch_size
         async with lane.claimed(limit, self._instant_limits()) as claims:
             if lane.is_full:
                 self._helping_lane.wake()
             for group in apart(await self._casework.load(claims)):
-                await self._recorder.record(await self._in_turns(group))
+                await self._recorder.record(await self._answered(group))
         return len(claims)
 
-    async def _helping_turn(self, lane: Lane) -> int:
+    async def _helping_step(self, lane: Lane) -> int:
         """One commits while the other computes; where little waits, two would do it in halves."""
-        return await self._instant_turn(lane) if self._instant_lane.is_full else 0
+        return await self._instant_step(lane) if self._instant_lane.is_full else 0
 
-    async def _in_turns(self, cases: Sequence[Case]) -> list[Outcome]:
-        """Their outcomes, a few a turn: in `hooksift serve` deliveries wait for the same loop."""
+    async def _answered(self, cases: Sequence[Case]) -> list[Outcome]:
+        """Their outcomes, a few at a time: with `hooksift serve` deliveries wait for this loop."""
         outcomes = []
         for number, case in enumerate(cases):
-            if number % CASES_A_TURN == 0:
+            if number % CASES_AT_ONCE == 0:
                 await asyncio.sleep(0)
             outcomes.append(at_once(self._casework.enrich(case)))
         return outcomes
 
-    async def _model_turn(self, lane: Lane) -> int:
-        room = self._plan.settings.max_in_flight - len(self._flights)
+    async def _model_step(self, lane: Lane) -> int:
+        full = self._plan.settings.max_in_flight
+        room = 0 if lane.is_stopping else full - len(self._flights)  # no new calls at the end
         async with lane.claimed(room, self._model_limits()) as claims:
             for case in await self._casework.load(claims):
                 key = case.claim.key
@@ -185,7 +188,7 @@ class Worker:
     def _landed(self, key: tuple[int, str, str, int], task: "asyncio.Task[None]") -> None:
         """A flight ended. Its work is claimable again when the lease runs out, if it crashed."""
         self._flights.pop(key, None)
-        self._wake()  # there is room again
+        self._model_lane.wake()  # there is room again
         if not task.cancelled() and task.exception() is not None:
             error = type(task.exception()).__name__
             log.error("enrich.not_recorded", event_id=str(key[0]), error=error)

@@ -21,6 +21,7 @@ from enrich.fingerprint import mask
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy
+from enrich.worker import PACE_SECONDS
 from service.store import Store
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store.tables import to_microseconds
@@ -471,6 +472,40 @@ def test_stopping_amid_a_claim_gives_it_back(
 
     asyncio.run(main())
     assert rows(store, "SELECT tries, lease FROM work_items") == [(0, None)]
+
+
+def test_stopping_enriches_what_came_until_then(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await make_worker(store, clock).run(stop)
+
+    asyncio.run(main())
+    assert rows(store, "SELECT event_id FROM enrichments") == [(1,)]
+
+
+def test_stopping_between_two_claims_waits_for_no_news(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+
+    async def main() -> None:
+        stop, pausing = asyncio.Event(), asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            if seconds <= PACE_SECONDS:
+                stop.set()
+                await pausing.wait()
+
+        settings = EnrichSettings(poll_seconds=3600, drain_seconds=3600)
+        worker = make_worker(store, clock, settings=settings, sleep=sleep)
+        running = asyncio.create_task(worker.run(stop))
+        await stop.wait()
+        await asyncio.sleep(0)
+        pausing.set()
+        await asyncio.wait_for(running, 30)
+
+    asyncio.run(main())
 
 
 def test_stopping_lets_what_is_begun_finish(store: Store, clock: Clock) -> None:
