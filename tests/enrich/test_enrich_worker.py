@@ -474,38 +474,33 @@ def test_stopping_amid_a_claim_gives_it_back(
     assert rows(store, "SELECT tries, lease FROM work_items") == [(0, None)]
 
 
-def test_stopping_enriches_what_came_until_then(store: Store, clock: Clock) -> None:
-    put(store, event(1))
+async def stopped_between_claims(store: Store, clock: Clock, *came: EventText) -> None:
+    """Run a worker until it keeps its pace after a claim; then these come, and it is stopped."""
+    stop, pausing = asyncio.Event(), asyncio.Event()
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        stop.set()
-        await make_worker(store, clock).run(stop)
+    async def sleep(seconds: float) -> None:
+        if seconds <= PACE_SECONDS:
+            stop.set()
+            await pausing.wait()
 
-    asyncio.run(main())
-    assert rows(store, "SELECT event_id FROM enrichments") == [(1,)]
+    settings = EnrichSettings(poll_seconds=3600, drain_seconds=3600)
+    worker = make_worker(store, clock, settings=settings, sleep=sleep)
+    running = asyncio.create_task(worker.run(stop))
+    await stop.wait()
+    put(store, *came)
+    pausing.set()
+    await asyncio.wait_for(running, 30)
 
 
 def test_stopping_between_two_claims_waits_for_no_news(store: Store, clock: Clock) -> None:
     put(store, event(1))
+    asyncio.run(stopped_between_claims(store, clock))
 
-    async def main() -> None:
-        stop, pausing = asyncio.Event(), asyncio.Event()
 
-        async def sleep(seconds: float) -> None:
-            if seconds <= PACE_SECONDS:
-                stop.set()
-                await pausing.wait()
-
-        settings = EnrichSettings(poll_seconds=3600, drain_seconds=3600)
-        worker = make_worker(store, clock, settings=settings, sleep=sleep)
-        running = asyncio.create_task(worker.run(stop))
-        await stop.wait()
-        await asyncio.sleep(0)
-        pausing.set()
-        await asyncio.wait_for(running, 30)
-
-    asyncio.run(main())
+def test_stopping_enriches_what_came_until_then(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+    asyncio.run(stopped_between_claims(store, clock, event(2)))
+    assert rows(store, "SELECT event_id FROM enrichments ORDER BY 1") == [(1,), (2,)]
 
 
 def test_stopping_lets_what_is_begun_finish(store: Store, clock: Clock) -> None:
