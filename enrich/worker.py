@@ -66,6 +66,7 @@ class Worker:
         now: Callable[[], datetime] = utc_now,
         sleep: Sleep = asyncio.sleep,
         chance: Callable[[], float] = random.random,
+        pace_seconds: float = PACE_SECONDS,
     ) -> None:
         self._store = store
         self._plan = plan
@@ -78,9 +79,9 @@ class Worker:
         self._casework = Casework(store, plan, maker, now, sleep, screen)
         self._recorder = Recorder(store, maker, self._casework.book, self._observer, now, sleep)
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
-        self._instant_lane = Lane(store, plan.settings, now, sleep, PACE_SECONDS)
+        self._instant_lane = Lane(store, plan.settings, now, sleep, pace_seconds)
         self._helping_lane = Lane(store, plan.settings, now, sleep)
-        self._model_lane = Lane(store, plan.settings, now, sleep, PACE_SECONDS)
+        self._model_lane = Lane(store, plan.settings, now, sleep, pace_seconds)
         self._lanes = [self._instant_lane, self._helping_lane]
         if self._model_sources():
             self._lanes.append(self._model_lane)

@@ -21,7 +21,7 @@ from enrich.fingerprint import mask
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy
-from enrich.worker import PACE_SECONDS
+from enrich.worker import UPKEEP_SECONDS
 from service.store import Store
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store.tables import to_microseconds
@@ -479,12 +479,13 @@ async def stopped_between_claims(store: Store, clock: Clock, *came: EventText) -
     stop, pausing = asyncio.Event(), asyncio.Event()
 
     async def sleep(seconds: float) -> None:
-        if seconds <= PACE_SECONDS:
-            stop.set()
-            await pausing.wait()
+        if seconds == UPKEEP_SECONDS:
+            await asyncio.Event().wait()
+        stop.set()
+        await pausing.wait()
 
     settings = EnrichSettings(poll_seconds=3600, drain_seconds=3600)
-    worker = make_worker(store, clock, settings=settings, sleep=sleep)
+    worker = make_worker(store, clock, settings=settings, sleep=sleep, pace_seconds=3600)
     running = asyncio.create_task(worker.run(stop))
     await stop.wait()
     put(store, *came)
