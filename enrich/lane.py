@@ -100,8 +100,7 @@ class Lane:
 
         They are `unfinished` where the block is cancelled.
         """
-        looks = limit > 0
-        self._due = await asyncio.to_thread(self._next_due, source_limits) if looks else None
+        self._due = await asyncio.to_thread(self._next_due, source_limits) if limit > 0 else None
         if self._due is None or self._due > self._now():
             self.is_full = False
             yield []

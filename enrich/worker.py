@@ -202,9 +202,7 @@ class Worker:
         return dict.fromkeys(self._model_sources(), 0)
 
     def _model_limits(self) -> dict[str, int]:
-        """No instant sources; of the others only as many as there is room for."""
-        if len(self._flights) >= self._plan.settings.max_in_flight:
-            return dict.fromkeys(self._plan.profiles, 0)
+        """No instant sources; of the others only as many as each may have in flight."""
         flying = Counter(case.claim.source for case, _ in self._flights.values())
         limits: dict[str, int] = {}
         for source, profile in self._plan.profiles.items():
