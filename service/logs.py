@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import msgspec
@@ -121,11 +121,29 @@ def render(_logger: Any, level: str, words: structlog.typing.EventDict) -> str:
     if words.get("exc_info"):
         words = structlog.processors.format_exc_info(_logger, level, words)
     words["level"] = level
-    words["timestamp"] = f"{datetime.now(UTC).isoformat()[:-6]}Z"
+    words["timestamp"] = clock.text()
     try:
         return _encode(words).decode()
     except UnicodeEncodeError:  # a lone surrogate, in a file's name perhaps
         return json.dumps(words, default=repr)
 
 
+class Clock:
+    """The time as text in UTC, of which only the microseconds are new within a second."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._now_ns = now_ns
+        self._known = (0, "1970-01-01T00:00:00")
+
+    def text(self) -> str:
+        """ISO 8601 with microseconds."""
+        second, microsecond = divmod(self._now_ns() // 1_000, 1_000_000)
+        known, text = self._known
+        if second != known:
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._known = (second, text)
+        return f"{text}.{microsecond:06d}Z"
+
+
+clock = Clock()
 _encode = msgspec.json.Encoder(enc_hook=repr).encode

@@ -48,7 +48,9 @@ def _parse(
         body = unpacked(body, encoding, max_unpacked_bytes)
     if not body:
         return _parse_nothing(request, empty_body)
-    chosen = _chosen_format(formats, request.header("content-type"))
+    chosen = formats[0]
+    if len(formats) > 1:
+        chosen = _chosen_format(formats, request.header("content-type"))
     try:
         return _parse_as(chosen, body)
     except Unparsable:
@@ -67,7 +69,7 @@ def _parse_nothing(request: Request, empty_body: bool) -> Payload:
 
 def _chosen_format(formats: Sequence[str], content_type: str | None) -> str:
     """The format that the Content-Type names, where the preset takes it; else its first."""
-    if len(formats) == 1 or content_type is None:
+    if content_type is None:
         return formats[0]
     kind = content_type.partition(";")[0].lower()
     for mark, names in (("json", "json"), ("form-urlencoded", "form"), ("xml", "xml")):
@@ -79,9 +81,9 @@ def _chosen_format(formats: Sequence[str], content_type: str | None) -> str:
 
 
 def _parse_as(chosen: str, body: bytes) -> Payload:
-    kind, _, field = chosen.partition(":")
-    if kind == "json":
+    if chosen == "json":
         return Payload(parse_json(body), "json")
+    kind, _, field = chosen.partition(":")
     if kind == "form":
         return _parse_form(body, field)
     if kind == "xml":

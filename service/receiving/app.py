@@ -3,7 +3,7 @@
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -54,12 +54,11 @@ class Application(Litestar):
         super().__init__(**arguments)
         self._receiver = receiver
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    def __call__(self, scope: Any, receive: Any, send: Any) -> Coroutine[Any, Any, None]:
         """Deliveries go straight to the receiver, all else through the framework."""
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            await self._receiver(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+            return self._receiver(scope, receive, send)
+        return super().__call__(scope, receive, send)
 
 
 def create_app(

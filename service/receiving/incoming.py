@@ -31,7 +31,9 @@ class BodyReader:
 
     async def read(self, receive: Receive, max_bytes: int, sender: str) -> bytes:
         """The whole body. Raises Turned (413, 408, 503) or ClientGone."""
-        message = await next_message(receive)
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
         body: bytes = message.get("body", b"")
         if message.get("more_body"):
             return await self._rest(receive, body, max_bytes, sender)
@@ -49,7 +51,9 @@ class BodyReader:
                             raise too_large(max_bytes)
                         if not share.grow_to(size):
                             raise unavailable("bodies_too_many", "too many bodies are under way")
-                        message = await next_message(receive)
+                        message = await receive()
+                        if message["type"] == "http.disconnect":
+                            raise ClientGone
                         chunks.append(message.get("body", b""))
                         size += len(chunks[-1])
                         more = message.get("more_body", False)
@@ -59,14 +63,6 @@ class BodyReader:
             if size > max_bytes:
                 raise too_large(max_bytes)
             return b"".join(chunks)
-
-
-async def next_message(receive: Receive) -> MutableMapping[str, Any]:
-    """The next piece of a body. Raises ClientGone."""
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    return message
 
 
 def path_of(scope: Scope) -> str:

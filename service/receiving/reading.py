@@ -11,6 +11,7 @@ kept = reader.conceal(request, digest_key)                # headers, url, body f
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from service.extraction.expressions import ExpressionError
 from service.extraction.extract import compile_extractor
@@ -18,7 +19,7 @@ from service.extraction.parse import MAX_UNPACKED_BYTES, parse
 from service.preset import Preset, PresetError
 from service.receiving.conceal import Concealer, Kept
 from service.receiving.handshake import Handshaker
-from service.receiving.request import Payload, Request
+from service.receiving.request import Request
 from service.verification.known import NOTHING_KNOWN, KnownKeys
 from service.verification.verify import compile_verifier
 
@@ -28,12 +29,10 @@ class Reader:
 
     __slots__ = (
         "_concealer",
-        "_empty_body",
-        "_formats",
-        "_max_unpacked_bytes",
         "delivery_key",
         "events",
         "handshakes",
+        "parse",
         "preset",
         "verify",
     )
@@ -56,19 +55,13 @@ class Reader:
         self.delivery_key = extractor.delivery_key
         self.events = extractor.events
         self.handshakes = Handshaker(preset, secrets, verify_token)
-        self._formats = preset.body
-        self._empty_body = preset.empty_body
-        self._max_unpacked_bytes = max_unpacked_bytes
-        self._concealer = Concealer(preset, has_secrets=bool(secrets))
-
-    def parse(self, request: Request) -> Payload:
-        """The parsed body, once per request. Raises `Unparsable`."""
-        return parse(
-            self._formats,
-            request,
-            empty_body=self._empty_body,
-            max_unpacked_bytes=self._max_unpacked_bytes,
+        self.parse = partial(
+            parse,
+            preset.body,
+            empty_body=preset.empty_body,
+            max_unpacked_bytes=max_unpacked_bytes,
         )
+        self._concealer = Concealer(preset, has_secrets=bool(secrets))
 
     def conceal(self, request: Request, digest_key: bytes) -> Kept:
         """What may be stored: credentials that the preset names are replaced by keyed digests."""

@@ -17,7 +17,7 @@ import structlog
 from service.errors import NotStorable, StoreUnavailable
 from service.metrics import Metrics
 from service.receiving.acks import AckTimes
-from service.receiving.addresses import counted_by, sender_of
+from service.receiving.addresses import counted_by, is_within, sender_of
 from service.receiving.answers import (
     BEFORE_THE_BODY,
     Answer,
@@ -46,7 +46,15 @@ from service.receiving.limits import HeldBytes, RateLimit
 from service.receiving.pairing_watch import PairingWatch
 from service.receiving.quarantine import QuarantineBuffer
 from service.receiving.refusals import UNKNOWN_SOURCE, RefusalCounter
-from service.receiving.request import IntakeError, KeyMissing, Refused, Request, Unfit, Unparsable
+from service.receiving.request import (
+    IntakeError,
+    KeyMissing,
+    Payload,
+    Refused,
+    Request,
+    Unfit,
+    Unparsable,
+)
 from service.settings import ReceiveSettings
 from service.store import Store
 from service.store.intake import Arrival, Receipt, store_arrivals
@@ -101,11 +109,19 @@ class Receiver:
         address = sender_of(scope, self._proxies)
         endpoint = self._endpoints.get(source)
         try:
-            answer = await self._answer(endpoint, scope, receive, source, rest, address)
+            if endpoint is None:
+                raise unknown_source(source)
+            counted = counted_by(address)
+            request = self._begin(endpoint, scope, rest, address, counted)
+            request.body = await self._bodies.read(receive, endpoint.max_body_bytes, counted)
+            answer = await self._answer(endpoint, request, address)
         except Turned as turned:
             if turned.reason in BEFORE_THE_BODY - {"body_timeout"} and is_small(scope):
                 await swallow(receive)
             answer = self._refuse(endpoint, turned, address)
+        except Refused as refused:
+            assert endpoint is not None
+            answer = self._refuse(endpoint, refused_by(endpoint, refused), address)
         except (Unparsable, Unfit) as bad:
             answer = self._refuse(endpoint, Turned(400, bad.reason, bad.message), address)
         except StoreUnavailable as error:
@@ -120,27 +136,28 @@ class Receiver:
             self._fast[source].ack_seconds(seconds)
             self._acks.add(source, seconds)
 
-    async def _answer(
-        self,
-        endpoint: Endpoint | None,
-        scope: Scope,
-        receive: Receive,
-        source: str,
-        rest: str,
-        address: str,
-    ) -> Answer:
-        if endpoint is None:
-            raise Turned(404, "unknown_source", f"no source {source[:100]!r} here")
+    def _begin(
+        self, endpoint: Endpoint, scope: Scope, rest: str, address: str, counted: str
+    ) -> Request:
+        """The request so far, its body unread, from a sender who may go on. Raises Turned."""
         if rest and not endpoint.secret_in_path:
             raise Turned(404, "unknown_path", "nothing below this source")
-        request = Request(
-            scope["method"], public_url(scope, endpoint, rest), headers_of(scope), b""
-        )
-        self._check_sender(endpoint, request, address)
-        request.body = await self._bodies.read(
-            receive, endpoint.max_body_bytes, counted_by(address)
-        )
-        pairing = self._watch is not None and source in self._watch.open
+        url = public_url(scope, endpoint, rest)
+        request = Request(scope["method"], url, headers_of(scope), b"")
+        length = request.header("content-length")
+        if length is not None and length.isdecimal() and int(length[:20]) > endpoint.max_body_bytes:
+            raise too_large(endpoint.max_body_bytes)
+        if endpoint.networks and not is_within(address, endpoint.networks):
+            raise Turned(403, "address_not_allowed", "your address is not on this source's list")
+        now = time.monotonic()
+        if self._strangers.left(counted, now) < 1:
+            wait = self._strangers.wait_seconds(counted, now)
+            raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
+        return request
+
+    async def _answer(self, endpoint: Endpoint, request: Request, address: str) -> Answer:
+        """What a whole request is told, once all that it asks for is on disk."""
+        pairing = self._watch is not None and endpoint.source in self._watch.open
         reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
         if reply is not None:
             await self._pair(endpoint, reply, address)
@@ -150,50 +167,47 @@ class Receiver:
             message = f"{request.method[:20]}; this source takes {allow}"
             raise Turned(405, "method_not_allowed", message, allow=allow)
         try:
-            verified = await self._verify(endpoint, request)
-            return await self._take(endpoint, request, verified, address)
+            try:
+                verified = endpoint.reader.verify(request, self._now())
+            except KeyMissing as missing:
+                verified = await self._verify_later(endpoint, request, missing)
+            self._fast[endpoint.source].secret_matched(verified.secret_index)
+            payload = endpoint.parse(request)
+            reply = endpoint.reader.handshakes.signed(request, payload, verified.secret_index)
+            if reply is not None:
+                await self._confirm_later(endpoint, reply)
+                return self._handshake(endpoint, reply)
+            arrival = self._arrival(endpoint, request, payload, verified, address)
+            receipt: Receipt = await self._store.write(store_arrivals, arrival, arrival.size_bytes)
+            return self._acknowledge(endpoint, arrival, receipt)
+        except NotStorable as error:
+            log.warning("not_storable", source=endpoint.source, reason=str(error))
+            raise Turned(400, "not_storable", "the database cannot hold this delivery") from None
         except (Turned, IntakeError) as refused:
             at = int(self._now() * 1_000_000)
             self._quarantine.keep(endpoint, request, refused.reason, address, at)
             raise
 
-    def _check_sender(self, endpoint: Endpoint, request: Request, address: str) -> None:
-        length = request.header("content-length")
-        if length is not None and length.isdecimal() and int(length[:20]) > endpoint.max_body_bytes:
-            raise too_large(endpoint.max_body_bytes)
-        if not endpoint.allows(address):
-            raise Turned(403, "address_not_allowed", "your address is not on this source's list")
-        now, key = time.monotonic(), counted_by(address)
-        if self._strangers.left(key, now) < 1:
-            wait = self._strangers.wait_seconds(key, now)
-            raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
-
-    async def _verify(self, endpoint: Endpoint, request: Request) -> Verified:
+    async def _verify_later(
+        self, endpoint: Endpoint, request: Request, missing: KeyMissing
+    ) -> Verified:
+        """Once more, with the key that is fetched now. Raises Turned and Refused."""
         try:
-            try:
-                return endpoint.reader.verify(request, self._now())
-            except KeyMissing as missing:
-                async with asyncio.timeout(KEY_FETCH_SECONDS):
-                    await missing.load()
-                return endpoint.reader.verify(request, self._now())
+            async with asyncio.timeout(KEY_FETCH_SECONDS):
+                await missing.load()
         except TimeoutError:
             raise unavailable("key_unavailable", "the signing key cannot be fetched now") from None
-        except Refused as refused:
-            if refused.reason == "key_unavailable":
-                raise unavailable(refused.reason, refused.message) from None
-            status = endpoint.preset.ack.refused_status
-            raise Turned(status, refused.reason, refused.message) from None
+        return endpoint.reader.verify(request, self._now())
 
-    async def _take(
-        self, endpoint: Endpoint, request: Request, verified: Verified, address: str
-    ) -> Answer:
-        fast = self._fast[endpoint.source]
-        fast.secret_matched(verified.secret_index)
-        payload = endpoint.parse(request)
-        reply = endpoint.reader.handshakes.signed(request, payload, verified.secret_index)
-        if reply is not None:
-            await self._confirm_later(endpoint, reply)
-            return self._handshake(endpoint, reply)
+    def _arrival(
+        self,
+        endpoint: Endpoint,
+        request: Request,
+        payload: Payload,
+        verified: Verified,
+        address: str,
+    ) -> Arrival:
+        """The delivery, fit to be stored. Raises Turned, Unfit and Unparsable."""
         limit = endpoint.rate_limit
         if limit is not None and not limit.take("", time.monotonic()):
             wait = limit.wait_seconds("", time.monotonic())
@@ -202,19 +216,9 @@ class Receiver:
         if endpoint.schemas is not None:
             endpoint.schemas.check(request, payload)
         received_at = int(self._now() * 1_000_000)
-        arrival = endpoint.arrival(
+        return endpoint.arrival(
             request, payload, verified, self._store.new_ids, received_at, address
         )
-        receipt = await self._commit(arrival)
-        return self._acknowledge(endpoint, arrival, receipt)
-
-    async def _commit(self, arrival: Arrival) -> Receipt:
-        try:
-            receipt: Receipt = await self._store.write(store_arrivals, arrival, arrival.size_bytes)
-        except NotStorable as error:
-            log.warning("not_storable", source=arrival.source, reason=str(error))
-            raise Turned(400, "not_storable", "the database cannot hold this delivery") from None
-        return receipt
 
     def _acknowledge(self, endpoint: Endpoint, arrival: Arrival, receipt: Receipt) -> Answer:
         ack = endpoint.preset.ack
@@ -264,6 +268,18 @@ class Receiver:
         if turned.status < 500 and turned.reason not in ("source_rate", "address_rate"):
             self._strangers.take(counted_by(address), time.monotonic())
         return refusal_answer(turned)
+
+
+def unknown_source(name: str) -> Turned:
+    """404 with the name, cut."""
+    return Turned(404, "unknown_source", f"no source {name[:100]!r} here")
+
+
+def refused_by(endpoint: Endpoint, refused: Refused) -> Turned:
+    """How a source turns away a request that does not prove its sender."""
+    if refused.reason == "key_unavailable":
+        return unavailable(refused.reason, refused.message)
+    return Turned(endpoint.preset.ack.refused_status, refused.reason, refused.message)
 
 
 class FastMetrics:

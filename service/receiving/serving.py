@@ -56,6 +56,7 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
     """
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         loop="none",
         http=GuardedProtocol,
         ws="none",

@@ -9,7 +9,7 @@ import psycopg
 from sqlalchemy.engine import URL
 
 CHANNEL = "hooksift_work"
-DEBOUNCE_SECONDS = 0.01  # one NOTIFY for all commits of 10 ms: each takes a lock that writers share
+DEBOUNCE_SECONDS = 0.03  # one NOTIFY for all commits of 30 ms: each takes a lock that writers share
 RETRY_SECONDS = 1.0
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class PostgresWake(LocalWake):
         self._start("listener", self._listen)
 
     def announce(self, kinds: set[str]) -> None:
-        """Tell this process now and the others within 10 ms."""
+        """Tell this process now and the others within 30 ms."""
         super().announce(kinds)
         with self._lock:
             self._kinds |= kinds

@@ -67,8 +67,9 @@ class Writer:
         self._committed = committed
         self._jobs: deque[Job] = deque()
         self._waiting_bytes = 0
-        self._news = threading.Condition(threading.Lock())
-        self._closed = False
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+        self._idle = self._closed = False
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -78,21 +79,20 @@ class Writer:
 
         Too much is 20,000 jobs, or 256 MB of them.
         """
-        with self._news:
+        with self._lock:
             if self._closed:
                 raise StoreUnavailable("the store is closed")
-            self._refuse_overload(job.size_bytes)
+            waiting_bytes = self._waiting_bytes + job.size_bytes
+            if self._jobs and (len(self._jobs) >= MAX_WAITING or waiting_bytes > MAX_WAITING_BYTES):
+                raise StoreUnavailable(
+                    f"{len(self._jobs)} writes of {self._waiting_bytes} bytes wait;"
+                    f" limit is {MAX_WAITING} of {MAX_WAITING_BYTES}"
+                )
             self._jobs.append(job)
-            self._waiting_bytes += job.size_bytes
-            self._news.notify()
-
-    def _refuse_overload(self, more_bytes: int) -> None:
-        if len(self._jobs) >= MAX_WAITING:
-            raise StoreUnavailable(f"{len(self._jobs)} writes wait; limit is {MAX_WAITING}")
-        if self._jobs and self._waiting_bytes + more_bytes > MAX_WAITING_BYTES:
-            raise StoreUnavailable(
-                f"{self._waiting_bytes} bytes wait to be written; limit is {MAX_WAITING_BYTES}"
-            )
+            self._waiting_bytes = waiting_bytes
+            if self._idle:
+                self._idle = False
+                self._news.notify()
 
     @property
     def waiting_count(self) -> int:
@@ -115,6 +115,7 @@ class Writer:
     def _take(self) -> list[Job]:
         with self._news:
             while not self._jobs and not self._closed:
+                self._idle = True
                 self._news.wait()
             batch: list[Job] = []
             size = 0

@@ -1,6 +1,5 @@
 """Find the signatures that a request carries: where they are and how they are written."""
 
-import base64
 import binascii
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -29,15 +28,19 @@ def compile_find(source: str) -> Find:
     places = [_compile_place(place.strip()) for place in source.split("|")]
 
     def find(request: Request) -> list[str]:
-        texts = [text for place in places for text in place(request) if text]
+        texts: list[str] = []
+        for place in places:
+            for text in place(request):
+                if len(text) > MAX_SIGNATURE_CHARACTERS:
+                    raise Refused(
+                        "malformed_signature",
+                        f"signature is {len(text)} characters long; limit is"
+                        f" {MAX_SIGNATURE_CHARACTERS}",
+                    )
+                if text:
+                    texts.append(text)
         if not texts:
             raise Refused("missing_signature", f"no signature in {source}")
-        if any(len(text) > MAX_SIGNATURE_CHARACTERS for text in texts):
-            length = max(map(len, texts))
-            raise Refused(
-                "malformed_signature",
-                f"signature is {length} characters long; limit is {MAX_SIGNATURE_CHARACTERS}",
-            )
         return texts
 
     return find
@@ -93,6 +96,7 @@ def compile_read(written: str, split: str, alg: str) -> Callable[[Sequence[str]]
     method), malformed_signature when those that are cannot be decoded.
     """
     prefix, kind, suffix = _format_parts(written)
+    size = len(prefix)
     decode = _basic_bytes if alg == "basic" else DECODERS[kind]
     loose = alg in ("token", "basic")  # schemes such as "Basic" may be written in any case
     lowered = prefix.lower()
@@ -102,13 +106,12 @@ def compile_read(written: str, split: str, alg: str) -> Callable[[Sequence[str]]
         signatures: list[bytes] = []
         matching = 0
         for part in _parts(texts, split, items):
-            start = part[: len(prefix)]
-            if start != prefix and not (loose and start.lower() == lowered):
+            if not part.startswith(prefix) and not (loose and part[:size].lower() == lowered):
                 continue
             if suffix and not part.endswith(suffix):
                 continue
             matching += 1
-            decoded = decode(part[len(prefix) : len(part) - len(suffix)])
+            decoded = decode(part[size : len(part) - len(suffix)])
             if decoded:
                 signatures.append(decoded)
         if not matching:
@@ -155,10 +158,11 @@ def _hex_bytes(text: str) -> bytes | None:
 def _base64_bytes(text: str) -> bytes | None:
     """Bytes of canonical base64: another spelling of the same bytes is not what was sent."""
     try:
-        decoded = base64.b64decode(text, validate=True)
+        decoded = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         return None
-    return decoded if base64.b64encode(decoded).decode() == text else None
+    written = binascii.b2a_base64(decoded, newline=False)
+    return decoded if written == text.encode() else None
 
 
 def _basic_bytes(text: str) -> bytes | None:

@@ -21,22 +21,16 @@ def compile_content(template: str, secret: str = "") -> Assemble:
     """A function of the request and its timestamp's text that gives the signed bytes."""
     if template == "{body}":
         return lambda request, _: request.body
-    pieces = [
-        _compile_piece(part, secret) if index % 2 else _literal(part)
-        for index, part in enumerate(PLACE.split(template))
-        if index % 2 or part
-    ]
-    return lambda request, ts: b"".join([piece(request, ts) for piece in pieces])
-
-
-def _literal(text: str) -> Piece:
-    fixed = text.encode()
-    return lambda _request, _ts: fixed
+    parts = PLACE.split(template)
+    pattern = b"%b".join(literal.encode().replace(b"%", b"%%") for literal in parts[::2])
+    pieces = [_compile_piece(place, secret) for place in parts[1::2]]
+    return lambda request, ts: pattern % tuple([piece(request, ts) for piece in pieces])
 
 
 def _compile_piece(place: str, secret: str) -> Piece:
     if place == "secret" and secret:
-        return _literal(secret)
+        fixed = secret.encode()
+        return lambda _request, _ts: fixed
     simple = SIMPLE.get(place)
     if simple is not None:
         return simple
