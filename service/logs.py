@@ -18,8 +18,11 @@ DELAY_SECONDS = 0.05
 MAX_LINES = 100_000  # that wait for a reader who has stalled; older ones are dropped
 
 
+Words = structlog.typing.EventDict
+
+
 class DelayedStream(io.TextIOBase):
-    """Lines for a stream, written by a thread of their own, all of 50 ms together.
+    """Lines for a stream, made and written by a thread of their own, all of 50 ms together.
 
     A system call for each line cost a twelfth of an acknowledgement, and a reader of standard
     error that stalls would stall the intake. A process that is killed loses its last 50 ms of
@@ -28,23 +31,31 @@ class DelayedStream(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lines: deque[str] = deque(maxlen=MAX_LINES)
+        self._lines: deque[str | Words] = deque(maxlen=MAX_LINES)
         self._begun = threading.Event()
         threading.Thread(target=self._run, name="log", daemon=True).start()
         atexit.register(self.write_out)
 
     def write(self, text: str) -> int:
         """Take a line; it is written soon."""
-        self._lines.append(text)
+        self._take(text)
+        return len(text)
+
+    def put(self, words: Words) -> None:
+        """Take a line's words, which nobody changes any more."""
+        self._take(words)
+
+    def _take(self, line: str | Words) -> None:
+        self._lines.append(line)
         if not self._begun.is_set():
             self._begun.set()
-        return len(text)
 
     def write_out(self) -> None:
         """Write what waits."""
         taken = []
         while self._lines:
-            taken.append(self._lines.popleft())
+            line = self._lines.popleft()
+            taken.append(line if isinstance(line, str) else line_of(line))
         self._stream.write("".join(taken))
         self._stream.flush()
 
@@ -59,10 +70,12 @@ class DelayedStream(io.TextIOBase):
 def set_up(level: str = "info", stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's logging to one stream of JSON lines."""
     number = logging.getLevelNamesMapping()[level.upper()]
-    out: Any = stream or DelayedStream(sys.stderr)
+    delayed = DelayedStream(sys.stderr) if stream is None else None
+    out: Any = delayed or stream
+    put = delayed.put if delayed else lambda words: out.write(line_of(words))
     structlog.configure(
         wrapper_class=lines_from(number),
-        logger_factory=lambda *_: out,
+        logger_factory=lambda *_: put,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(out)
@@ -81,7 +94,7 @@ def set_up(level: str = "info", stream: TextIO | None = None) -> None:
 
 
 class Lines(structlog.BoundLoggerBase):
-    """A logger of three levels on a stream; each call is one step from its words to a line.
+    """A logger of three levels; each call is one step from its words to whoever makes the line.
 
     The several steps of structlog's own cost a tenth of an acknowledgement.
     """
@@ -102,7 +115,7 @@ class Lines(structlog.BoundLoggerBase):
         words["event"] = event
         if self._context:
             words = {**self._context, **words}
-        self._logger.write(f"{render(None, level, words)}\n")
+        self._logger(told(level, words))
 
 
 def lines_from(number: int) -> type[Lines]:
@@ -116,16 +129,27 @@ def lines_from(number: int) -> type[Lines]:
     return type("Lines", (Lines,), dict.fromkeys(quiet, silent))
 
 
-def render(_logger: Any, level: str, words: structlog.typing.EventDict) -> str:
-    """The line of one event: its words, its level and the time."""
+def told(level: str, words: Words) -> Words:
+    """The words with their level and the time, and what can only be asked now: a traceback."""
     if words.get("exc_info"):
-        words = structlog.processors.format_exc_info(_logger, level, words)
+        words = structlog.processors.format_exc_info(None, level, words)
     words["level"] = level
     words["timestamp"] = clock.text()
+    return words
+
+
+def line_of(words: Words) -> str:
+    """The line of one event."""
     try:
-        return _encode(words).decode()
-    except UnicodeEncodeError:  # a lone surrogate, in a file's name perhaps
-        return json.dumps(words, default=repr)
+        return f"{_encode(words).decode()}\n"
+    except Exception:  # noqa: BLE001 - a lone surrogate perhaps; no line must end all logging
+        plain = {k: v if isinstance(v, str | int) else repr(v) for k, v in words.items()}
+        return f"{json.dumps(plain)}\n"
+
+
+def render(_logger: Any, level: str, words: Words) -> str:
+    """The same for the standard library's logging, which ends its lines itself."""
+    return line_of(told(level, words))[:-1]
 
 
 class Clock:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -84,6 +85,31 @@ class Metrics:
             ["table"],
             registry=registry,
         )
+
+
+class SourceMetrics:
+    """One source's counters with their labels looked up once."""
+
+    def __init__(self, metrics: Metrics, source: str) -> None:
+        statuses = ("accepted", "duplicate", "handshake")
+        self._received = {s: metrics.received.labels(source, s) for s in statuses}
+        self._matches = metrics.secret_matches
+        self._matched: dict[int, Any] = {}
+        self._source = source
+        metrics.ack_seconds.labels(source)  # there from the start, as the counters are
+
+    def received(self, status: str) -> None:
+        """One more verified delivery."""
+        self._received[status].inc()
+
+    def secret_matched(self, index: int) -> None:
+        """Which of several secrets still matches."""
+        child = self._matched.get(index)
+        if child is None:
+            child = self._matches.labels(self._source, str(index)) if index >= 0 else None
+            self._matched[index] = child
+        if child is not None:
+            child.inc()
 
 
 class QueueCollector(Collector):

@@ -1,9 +1,10 @@
-"""Acknowledgement times as data: gathered in memory, written each second."""
+"""Acknowledgement times as data and as a metric: gathered in memory, written each second."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from prometheus_client import Histogram
 from sqlalchemy import Connection
 
 from service.store.store import words_of
@@ -16,7 +17,8 @@ COLUMNS = ("id", "source", "window_at", "ack_ms", "tx")
 class AckTimes:
     """How long each accepted delivery waited, since the last flush."""
 
-    def __init__(self) -> None:
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
         self._times: dict[str, list[float]] = {}
 
     def add(self, source: str, seconds: float) -> None:
@@ -26,8 +28,12 @@ class AckTimes:
             times.append(round(seconds * 1000, 3))
 
     def drain(self) -> list[tuple[str, list[float]]]:
-        """What was gathered; gathering starts again."""
+        """What was gathered, now in the histogram too; gathering starts again."""
         times, self._times = self._times, {}
+        for source, waited in times.items():
+            observe = self._histogram.labels(source).observe
+            for milliseconds in waited:
+                observe(milliseconds / 1000)
         return list(times.items())
 
 

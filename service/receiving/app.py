@@ -72,7 +72,7 @@ def create_app(
 ) -> Litestar:
     """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
     refusals = RefusalCounter()
-    acks = AckTimes()
+    acks = AckTimes(metrics.ack_seconds)
     current = dict(endpoints)
     quarantine = QuarantineBuffer()
     receiver = Receiver(current, settings, store, metrics, refusals, acks, quarantine, now, watch)

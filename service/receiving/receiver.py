@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from service.errors import NotStorable, StoreUnavailable
-from service.metrics import Metrics
+from service.metrics import Metrics, SourceMetrics
 from service.receiving.acks import AckTimes
 from service.receiving.addresses import counted_by, is_within, sender_of
 from service.receiving.answers import (
@@ -28,6 +28,7 @@ from service.receiving.answers import (
     too_large,
     unavailable,
 )
+from service.receiving.batching import Batching
 from service.receiving.confirming import confirmation, enqueue_each
 from service.receiving.endpoint import Endpoint
 from service.receiving.handshake import Reply
@@ -49,7 +50,6 @@ from service.receiving.refusals import UNKNOWN_SOURCE, RefusalCounter
 from service.receiving.request import (
     IntakeError,
     KeyMissing,
-    Payload,
     Refused,
     Request,
     Unfit,
@@ -57,8 +57,7 @@ from service.receiving.request import (
 )
 from service.settings import ReceiveSettings
 from service.store import Store
-from service.store.intake import Arrival, Receipt, store_arrivals
-from service.verification.verify import Verified
+from service.store.intake import Receipt
 
 KEY_FETCH_SECONDS = 5
 MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
@@ -95,7 +94,8 @@ class Receiver:
         self._now = now
         per_second = settings.unverified_per_minute / 60
         self._strangers = RateLimit(per_second, settings.unverified_per_minute)
-        self._fast = {name: FastMetrics(metrics, name) for name in endpoints}
+        self._by_source = {name: SourceMetrics(metrics, name) for name in endpoints}
+        self._batching = Batching(store, self._by_source, now)
 
     @cached_property
     def _log(self) -> Any:
@@ -132,9 +132,7 @@ class Receiver:
             return
         await respond(send, answer)
         if endpoint is not None and answer.status < 300:
-            seconds = time.perf_counter() - started
-            self._fast[source].ack_seconds(seconds)
-            self._acks.add(source, seconds)
+            self._acks.add(source, time.perf_counter() - started)
 
     def _begin(
         self, endpoint: Endpoint, scope: Scope, rest: str, address: str, counted: str
@@ -168,18 +166,10 @@ class Receiver:
             raise Turned(405, "method_not_allowed", message, allow=allow)
         try:
             try:
-                verified = endpoint.reader.verify(request, self._now())
+                outcome = await self._batching.take(endpoint, request, address)
             except KeyMissing as missing:
-                verified = await self._verify_later(endpoint, request, missing)
-            self._fast[endpoint.source].secret_matched(verified.secret_index)
-            payload = endpoint.parse(request)
-            reply = endpoint.reader.handshakes.signed(request, payload, verified.secret_index)
-            if reply is not None:
-                await self._confirm_later(endpoint, reply)
-                return self._handshake(endpoint, reply)
-            arrival = self._arrival(endpoint, request, payload, verified, address)
-            receipt: Receipt = await self._store.write(store_arrivals, arrival, arrival.size_bytes)
-            return self._acknowledge(endpoint, arrival, receipt)
+                await fetch_key(missing)
+                outcome = await self._batching.take(endpoint, request, address)
         except NotStorable as error:
             log.warning("not_storable", source=endpoint.source, reason=str(error))
             raise Turned(400, "not_storable", "the database cannot hold this delivery") from None
@@ -187,49 +177,21 @@ class Receiver:
             at = int(self._now() * 1_000_000)
             self._quarantine.keep(endpoint, request, refused.reason, address, at)
             raise
+        if isinstance(outcome, Receipt):
+            return self._acknowledge(endpoint, request, outcome)
+        await self._confirm_later(endpoint, outcome)
+        return self._handshake(endpoint, outcome)
 
-    async def _verify_later(
-        self, endpoint: Endpoint, request: Request, missing: KeyMissing
-    ) -> Verified:
-        """Once more, with the key that is fetched now. Raises Turned and Refused."""
-        try:
-            async with asyncio.timeout(KEY_FETCH_SECONDS):
-                await missing.load()
-        except TimeoutError:
-            raise unavailable("key_unavailable", "the signing key cannot be fetched now") from None
-        return endpoint.reader.verify(request, self._now())
-
-    def _arrival(
-        self,
-        endpoint: Endpoint,
-        request: Request,
-        payload: Payload,
-        verified: Verified,
-        address: str,
-    ) -> Arrival:
-        """The delivery, fit to be stored. Raises Turned, Unfit and Unparsable."""
-        limit = endpoint.rate_limit
-        if limit is not None and not limit.take("", time.monotonic()):
-            wait = limit.wait_seconds("", time.monotonic())
-            status = endpoint.preset.ack.overload_status
-            raise Turned(status, "source_rate", "more deliveries than this source takes", wait)
-        if endpoint.schemas is not None:
-            endpoint.schemas.check(request, payload)
-        received_at = int(self._now() * 1_000_000)
-        return endpoint.arrival(
-            request, payload, verified, self._store.new_ids, received_at, address
-        )
-
-    def _acknowledge(self, endpoint: Endpoint, arrival: Arrival, receipt: Receipt) -> Answer:
+    def _acknowledge(self, endpoint: Endpoint, request: Request, receipt: Receipt) -> Answer:
         ack = endpoint.preset.ack
         status = "duplicate" if receipt.duplicate else "accepted"
-        self._fast[endpoint.source].received(status)
+        self._by_source[endpoint.source].received(status)
         self._log.info(
             status,
-            source=arrival.source,
+            source=endpoint.source,
             id=receipt.delivery_id,
             events=receipt.event_count,
-            bytes=len(arrival.body),
+            bytes=len(request.body),
         )
         code = ack.duplicate_status if receipt.duplicate else ack.status
         if ack.body is not None:
@@ -256,7 +218,7 @@ class Receiver:
             await self._store.write(enqueue_each, work)
 
     def _handshake(self, endpoint: Endpoint, reply: Reply) -> Answer:
-        self._fast[endpoint.source].received("handshake")
+        self._by_source[endpoint.source].received("handshake")
         log.info("handshake", source=endpoint.source, status=reply.status)
         headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
         return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
@@ -270,6 +232,15 @@ class Receiver:
         return refusal_answer(turned)
 
 
+async def fetch_key(missing: KeyMissing) -> None:
+    """Fetch the key that a signature needs. Raises Turned and Refused."""
+    try:
+        async with asyncio.timeout(KEY_FETCH_SECONDS):
+            await missing.load()
+    except TimeoutError:
+        raise unavailable("key_unavailable", "the signing key cannot be fetched now") from None
+
+
 def unknown_source(name: str) -> Turned:
     """404 with the name, cut."""
     return Turned(404, "unknown_source", f"no source {name[:100]!r} here")
@@ -280,28 +251,3 @@ def refused_by(endpoint: Endpoint, refused: Refused) -> Turned:
     if refused.reason == "key_unavailable":
         return unavailable(refused.reason, refused.message)
     return Turned(endpoint.preset.ack.refused_status, refused.reason, refused.message)
-
-
-class FastMetrics:
-    """One source's counters with their labels looked up once."""
-
-    def __init__(self, metrics: Metrics, source: str) -> None:
-        statuses = ("accepted", "duplicate", "handshake")
-        self._received = {s: metrics.received.labels(source, s) for s in statuses}
-        self._matches = metrics.secret_matches
-        self._matched: dict[int, Any] = {}
-        self._source = source
-        self.ack_seconds = metrics.ack_seconds.labels(source).observe
-
-    def received(self, status: str) -> None:
-        """One more verified delivery."""
-        self._received[status].inc()
-
-    def secret_matched(self, index: int) -> None:
-        """Which of several secrets still matches."""
-        child = self._matched.get(index)
-        if child is None:
-            child = self._matches.labels(self._source, str(index)) if index >= 0 else None
-            self._matched[index] = child
-        if child is not None:
-            child.inc()

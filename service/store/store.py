@@ -102,18 +102,25 @@ class Store:
 
         handler(connection, tx, payloads) gets every payload waiting for it and returns a result for
         each, in order; it may be called again with some of them after a transaction was undone.
-        The future raises StoreUnavailable when nothing could be committed; so does this function
-        when too much waits. `size_bytes` is what a large payload weighs.
+        The future raises StoreUnavailable when nothing could be committed, or too much waits.
+        `size_bytes` is what a large payload weighs.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        self._writer.submit(Job(handler, payload, future, loop, size_bytes))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.write_each(handler, [(payload, size_bytes, future)])
         return future
+
+    def write_each(
+        self, handler: Handler, writes: Sequence[tuple[Any, int, "asyncio.Future[Any]"]]
+    ) -> None:
+        """The same for many payloads, each with its size and a future of this event loop."""
+        loop = asyncio.get_running_loop()
+        jobs = [Job(handler, payload, future, loop, size) for payload, size, future in writes]
+        self._writer.submit(jobs)
 
     def write_now(self, handler: Handler, payload: Any) -> Any:
         """The same for plain code: blocks until the commit is on disk."""
         future: Future[Any] = Future()
-        self._writer.submit(Job(handler, payload, future, None))
+        self._writer.submit([Job(handler, payload, future, None)])
         return future.result()
 
     def read(self) -> AbstractContextManager[Connection]:

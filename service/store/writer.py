@@ -74,25 +74,36 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Job) -> None:
-        """Queue a job. Raises StoreUnavailable when the store is closed or too much waits already.
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs, from the event loop that waits for them.
 
-        Too much is 20,000 jobs, or 256 MB of them.
+        Those that a closed store, or one where 20,000 jobs or 256 MB wait, cannot take fail at once
+        with StoreUnavailable.
         """
+        refused: list[tuple[Job, str]] = []
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable("the store is closed")
-            waiting_bytes = self._waiting_bytes + job.size_bytes
-            if self._jobs and (len(self._jobs) >= MAX_WAITING or waiting_bytes > MAX_WAITING_BYTES):
-                raise StoreUnavailable(
-                    f"{len(self._jobs)} writes of {self._waiting_bytes} bytes wait;"
-                    f" limit is {MAX_WAITING} of {MAX_WAITING_BYTES}"
-                )
-            self._jobs.append(job)
-            self._waiting_bytes = waiting_bytes
-            if self._idle:
+            for job in jobs:
+                refusal = self._refusal(job)
+                if refusal:
+                    refused.append((job, refusal))
+                else:
+                    self._jobs.append(job)
+                    self._waiting_bytes += job.size_bytes
+            if self._idle and self._jobs:
                 self._idle = False
                 self._news.notify()
+        for job, refusal in refused:
+            job.error = StoreUnavailable(refusal)
+            finish(job)
+
+    def _refusal(self, job: Job) -> str:
+        if self._closed:
+            return "the store is closed"
+        if len(self._jobs) >= MAX_WAITING:
+            return f"{len(self._jobs)} writes wait; limit is {MAX_WAITING}"
+        if self._jobs and self._waiting_bytes + job.size_bytes > MAX_WAITING_BYTES:
+            return f"{self._waiting_bytes} bytes wait to be written; limit is {MAX_WAITING_BYTES}"
+        return ""
 
     @property
     def waiting_count(self) -> int:

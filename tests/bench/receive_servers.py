@@ -151,17 +151,17 @@ def ours(url: str, secret: str, *, commit: bool = True) -> Any:
     logs.set_up()
     store = open_store(url)
     store.new_ids()
-    write = store.write
+    write_each = store.write_each
 
-    def answer_at_once(handler: Any, payload: Any, size_bytes: int = 0) -> Any:
+    def answer_at_once(handler: Any, writes: Any) -> None:
         if handler is not store_arrivals:
-            return write(handler, payload, size_bytes)
-        future = asyncio.get_running_loop().create_future()
-        future.set_result(Receipt(payload.id, len(payload.events), False))
-        return future
+            write_each(handler, writes)
+            return
+        for arrival, _, future in writes:
+            future.set_result(Receipt(arrival.id, len(arrival.events), False))
 
     if not commit:
-        store.write = answer_at_once  # type: ignore[method-assign]
+        store.write_each = answer_at_once  # type: ignore[method-assign]
     receive = ReceiveSettings()
     settings = SourceSettings(preset=PRESET, secret=secret)
     endpoint = compile_endpoint("bench", settings, receive, load_presets(), b"k" * 32)

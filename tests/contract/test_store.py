@@ -144,7 +144,7 @@ def test_too_many_waiting_writes_are_turned_away(store: Store) -> None:
         await asyncio.to_thread(gate.entered.wait, 30)
         futures = [store.write(echo, n) for n in range(MAX_WAITING)]
         with pytest.raises(StoreUnavailable):
-            store.write(echo, None)
+            await store.write(echo, None)
         gate.opened.set()
         await busy
         assert await asyncio.gather(*futures) == list(range(MAX_WAITING))
@@ -159,7 +159,7 @@ def test_too_many_waiting_bytes_are_turned_away_until_there_is_room(store: Store
         await asyncio.to_thread(gate.entered.wait, 30)
         waiting = [store.write(echo, n, MAX_WAITING_BYTES // 4) for n in range(4)]
         with pytest.raises(StoreUnavailable, match="bytes wait"):
-            store.write(echo, None, 1)
+            await store.write(echo, None, 1)
         waiting.append(store.write(echo, 4))
         gate.opened.set()
         await busy

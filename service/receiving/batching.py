@@ -1,0 +1,110 @@
+"""Verify, read and store: requests of one turn of the event loop take each step together.
+
+The code of all the steps is several times what a processor's first cache holds. With each request
+going through all of it alone, most of the time went into fetching instructions: 1.3 times the CPU.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from service.metrics import SourceMetrics
+from service.receiving.answers import Turned
+from service.receiving.endpoint import Endpoint
+from service.receiving.handshake import Reply
+from service.receiving.request import Payload, Request
+from service.store import Store
+from service.store.intake import Arrival, Receipt, store_arrivals
+from service.verification.verify import Verified
+
+NOT_YET, UNREAD = Verified(-1, None, None), Payload(None, "empty")
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A whole request on its way, and what the steps so far found."""
+
+    endpoint: Endpoint
+    request: Request
+    address: str
+    outcome: "asyncio.Future[Receipt | Reply]"
+    verified: Verified = NOT_YET
+    payload: Payload = UNREAD
+    arrival: Arrival | None = None
+
+
+class Batching:
+    """Takes whole requests; whoever gave one awaits what becomes of it."""
+
+    def __init__(
+        self, store: Store, metrics: Mapping[str, SourceMetrics], now: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._now = now
+        self._entries: list[Entry] = []
+        self._steps = (self._verify, self._parse, self._greet, self._arrive)
+
+    def take(
+        self, endpoint: Endpoint, request: Request, address: str
+    ) -> "asyncio.Future[Receipt | Reply]":
+        """A receipt once the delivery is on disk, or the reply to a signed handshake.
+
+        The future raises IntakeError, Turned, NotStorable and StoreUnavailable.
+        """
+        loop = asyncio.get_running_loop()
+        entry = Entry(endpoint, request, address, loop.create_future())
+        if not self._entries:
+            loop.call_soon(self._run)
+        self._entries.append(entry)
+        return entry.outcome
+
+    def _run(self) -> None:
+        entries, self._entries = self._entries, []
+        for step in self._steps:
+            entries = [entry for entry in entries if goes_on(entry, step)]
+        writes = [(e.arrival, e.arrival.size_bytes, e.outcome) for e in entries if e.arrival]
+        self._store.write_each(store_arrivals, writes)
+
+    def _verify(self, entry: Entry) -> None:
+        entry.verified = entry.endpoint.reader.verify(entry.request, self._now())
+
+    def _parse(self, entry: Entry) -> None:
+        self._metrics[entry.endpoint.source].secret_matched(entry.verified.secret_index)
+        entry.payload = entry.endpoint.parse(entry.request)
+
+    def _greet(self, entry: Entry) -> None:
+        """Reply to what is a handshake, and no delivery."""
+        reply = entry.endpoint.reader.handshakes.signed(
+            entry.request, entry.payload, entry.verified.secret_index
+        )
+        if reply is not None:
+            entry.outcome.set_result(reply)
+
+    def _arrive(self, entry: Entry) -> None:
+        """Make of it what is stored, if its source takes it now."""
+        endpoint, request = entry.endpoint, entry.request
+        limit = endpoint.rate_limit
+        if limit is not None and not limit.take("", time.monotonic()):
+            wait = limit.wait_seconds("", time.monotonic())
+            status = endpoint.preset.ack.overload_status
+            raise Turned(status, "source_rate", "more deliveries than this source takes", wait)
+        if endpoint.schemas is not None:
+            endpoint.schemas.check(request, entry.payload)
+        received_at = int(self._now() * 1_000_000)
+        entry.arrival = endpoint.arrival(
+            request, entry.payload, entry.verified, self._store.new_ids, received_at, entry.address
+        )
+
+
+def goes_on(entry: Entry, step: Callable[[Entry], None]) -> bool:
+    """Take a step; False where that, or somebody who no longer waits, was the end."""
+    if entry.outcome.done():
+        return False
+    try:
+        step(entry)
+    except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
+        entry.outcome.set_exception(error)
+        return False
+    return True
