@@ -17,7 +17,7 @@ from enrich.sanitise import clean_text
 from enrich.taxonomy import Taxonomy
 from enrich.vocabulary import Vocabulary, Weighed, build_vocabulary, weigh, words_in
 
-MAX_TEXT = 4_000  # characters looked at
+MAX_TITLE, MAX_TEXT = 500, 4_000  # characters looked at
 TITLE_WEIGHT = 2.5
 LETTER = re.compile(r"[^\W\d_]")
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -96,10 +96,11 @@ class StubEnricher:
         """What the rules say. Raises UnprocessableError where there is no letter to read."""
         require_text(event)
         vocabulary, weights = self._vocabulary(taxonomy)
-        title = event.title[:500].lower()
+        title = event.title[:MAX_TITLE].lower()
         text = event.text[:MAX_TEXT].lower()
-        words = words_in(text)
-        title_words = words_in(title)
+        written, title_written = set(text.split()), set(title.split())
+        words, title_words = words_in(written), words_in(title_written)
+        is_whole = len(event.title) <= MAX_TITLE and len(event.text) <= MAX_TEXT
         scores = weigh(weights.said_by(words), text, 1.0)
         for name, weight in weigh(weights.said_by(title_words), title, TITLE_WEIGHT).items():
             scores[name] = scores.get(name, 0.0) + weight
@@ -116,7 +117,9 @@ class StubEnricher:
             tags=_tags(taxonomy, scores),
             summary=_summary(event),
             confidence=confidence,
-            suspicious=looks_injected(event.title, event.text),
+            suspicious=looks_injected(
+                event.title, event.text, written | title_written if is_whole else None
+            ),
         )
         return Answer(verdict, self.provider, self.model, vocabulary.version, ONE_CALL)
 

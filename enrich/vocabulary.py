@@ -15,9 +15,8 @@ WORD = re.compile(r"[^\W_][\w'/-]*")
 plain: set[str] = set()  # what stands between spaces and was found to be a word as it is
 
 
-def words_in(text: str) -> set[str]:
-    """The words of a text in lower case, each once, without what stands around them."""
-    written = set(text.split())
+def words_in(written: set[str]) -> set[str]:
+    """The words of a text, without what stands around them in what is written between spaces."""
     words = written & plain
     rest = written - words
     found = set(WORD.findall(" ".join(rest)))
