@@ -51,8 +51,7 @@ class Source:
     """The Python text of one getter, as a person would write it for these alternatives.
 
     Most alternatives of a preset belong to other kinds of event: a look for their keys skips them,
-    and each object on the way is looked up once. As calls of closures this was a fifth of what a
-    delivery costs.
+    and each object on the way is looked up once. Calls of closures cost a delivery 7 % more CPU.
     """
 
     def __init__(self) -> None:

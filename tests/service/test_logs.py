@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 
-from service.logs import DelayedStream
+import pytest
+
+from service.logs import Clock, DelayedStream, told
 
 
 class Waiting(io.StringIO):
@@ -42,3 +44,28 @@ def test_a_process_that_ends_writes_its_last_line() -> None:
     code = "import structlog, service.logs as l; l.set_up(); structlog.get_logger().info('x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stderr)["event"] == "x"
+
+
+@pytest.mark.parametrize("word", ["\ud800", {1, 2}, ValueError("x")])
+def test_a_word_that_json_does_not_know_costs_no_line(word: object) -> None:
+    stream = Waiting(2)
+    delayed = DelayedStream(stream)
+    delayed.put(told("info", {"event": "odd", "word": word}))
+    delayed.put(told("info", {"event": "next"}))
+    assert stream.complete.wait(30)
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["odd", "next"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000000Z"),
+        (1_772_442_900.000_001, "2026-03-02T09:15:00.000001Z"),
+        (1_772_442_900.999_999, "2026-03-02T09:15:00.999999Z"),
+        (1_772_442_901, "2026-03-02T09:15:01.000000Z"),
+    ],
+)
+def test_the_time_of_a_line_is_in_utc_to_the_microsecond(seconds: float, text: str) -> None:
+    times = iter([round(seconds * 1_000_000) * 1_000] * 2)
+    clock = Clock(lambda: next(times))
+    assert [clock.text(), clock.text()] == [text, text]

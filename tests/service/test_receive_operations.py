@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from service import logs
 from service.receiving.app import stored
-from service.store import open_store
+from service.store import Store, open_store
 
 TOKEN = "let-me-in"
 AFAR = {"X-Forwarded-For": "203.0.113.9"}
@@ -91,6 +91,13 @@ def test_the_metrics_hold_what_the_receiver_did(here: RunningReceiver, name: str
     here.send("a")
     here.client.post("/v1/webhooks/a")
     until(lambda: f"{name}{{" in here.client.get("/metrics").text)
+
+
+def test_every_acknowledgement_is_in_the_histogram(store: Store) -> None:
+    with receiving(store, {"b": Source()}) as here:
+        for _ in range(3):
+            here.send("b")
+        until(lambda: here.metric("hooksift_ack_seconds_count", source="b") == 3)
 
 
 def test_a_store_that_is_closed_is_not_ready(tmp_path: Path) -> None:

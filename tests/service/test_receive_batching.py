@@ -1,0 +1,161 @@
+"""Requests of one turn of the event loop share steps and a transaction, and nothing else."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from servers.receiver import RunningReceiver, Source, receiving, rows
+
+from service.metrics import Metrics, SourceMetrics
+from service.preset import load_preset
+from service.receiving.batching import Batching
+from service.receiving.endpoint import Endpoint
+from service.receiving.handshake import Reply
+from service.receiving.reading import compile_reader
+from service.receiving.request import Refused, Request, Unparsable
+from service.settings import ReceiveSettings
+from service.signing.outgoing import Outgoing
+from service.store import Store, open_store
+from service.store.intake import Receipt
+from service.verification.known import KnownKeys
+
+PUBLIC_URL = "https://hooks.example/a"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    yield store
+    store.close()
+
+
+def request_of(made: Outgoing) -> Request:
+    headers = [(name.lower(), value) for name, value in made.headers]
+    return Request(made.method, "/v1/webhooks/a", headers, made.body)
+
+
+def in_one_turn(
+    kept: Store, source: Source, requests: list[Request], gone: frozenset[int] = frozenset()
+) -> list[Any]:
+    """What becomes of them; those numbered in `gone` have nobody who waits."""
+
+    async def take() -> list[Any]:
+        kept.new_ids()
+        endpoint = source.endpoint("a", ReceiveSettings())
+        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time)
+        outcomes = [batching.take(endpoint, request, "192.0.2.1") for request in requests]
+        for number in gone:
+            outcomes[number].cancel()
+        return await asyncio.gather(*outcomes, return_exceptions=True)
+
+    return asyncio.run(take())
+
+
+def test_each_gets_its_own_outcome(kept: Store) -> None:
+    source = Source("slack")
+    hello = {"type": "url_verification", "challenge": "abc"}
+    forged = request_of(source.delivery())
+    forged.body += b" "
+    outcomes = in_one_turn(
+        kept,
+        source,
+        [
+            forged,
+            request_of(source.delivery({"type": "event_callback", "event_id": "1"})),
+            request_of(source.delivery(b"{")),
+            request_of(source.delivery(hello)),
+            request_of(source.delivery({"type": "event_callback", "event_id": "1"})),
+        ],
+    )
+    assert [type(outcome) for outcome in outcomes] == [Refused, Receipt, Unparsable, Reply, Receipt]
+
+
+def test_the_second_of_two_equal_ones_is_the_duplicate(kept: Store) -> None:
+    source = Source()
+    first, second = in_one_turn(
+        kept, source, [request_of(source.delivery(key="same")) for _ in range(2)]
+    )
+    assert second == Receipt(first.delivery_id, 0, duplicate=True)
+
+
+def test_they_are_committed_together(kept: Store) -> None:
+    source = Source()
+    in_one_turn(kept, source, [request_of(source.delivery()) for _ in range(20)])
+    assert len({row.tx for row in rows(kept, "events")}) == 1
+
+
+def test_nothing_is_stored_for_one_who_no_longer_waits(kept: Store) -> None:
+    source = Source()
+    requests = [request_of(source.delivery(key=f"m-{number}")) for number in range(3)]
+    in_one_turn(kept, source, requests, frozenset({1}))
+    assert [row.delivery_key for row in rows(kept, "deliveries")] == ["m-0", "m-2"]
+
+
+@dataclass
+class Fetched(Source):
+    """A source whose signing key is fetched; `answers` are what its address says, in order."""
+
+    preset: str = "gcp_pubsub"
+    answers: tuple[bytes | Exception, ...] = ()
+
+    def endpoint(self, name: str, receive: ReceiveSettings) -> Endpoint:
+        left = list(self.answers)
+
+        async def fetch(url: str, body: bytes | None = None) -> bytes:
+            answer = left.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        reader = compile_reader(
+            load_preset(self.preset), [self.keys.receiver], known=KnownKeys(fetch=fetch)
+        )
+        return replace(super().endpoint(name, receive), reader=reader)
+
+
+def answered(kept: Store, source: Fetched, *answers: bytes | Exception) -> httpx.Response:
+    source.answers = answers
+    with receiving(kept, {"a": source}) as here:
+        return here.send("a", source.delivery(url=PUBLIC_URL))
+
+
+@pytest.fixture
+def fetched() -> Fetched:
+    return Fetched(settings={"public_url": PUBLIC_URL})
+
+
+def test_a_delivery_waits_for_the_key_that_it_needs(kept: Store, fetched: Fetched) -> None:
+    keys = json.dumps({"keys": [fetched.keys.known.jwk]}).encode()
+    assert answered(kept, fetched, keys).status_code == 204
+
+
+def test_a_key_that_its_address_does_not_have_is_a_refusal(kept: Store, fetched: Fetched) -> None:
+    answer = answered(kept, fetched, b'{"keys": []}')
+    assert (answer.status_code, answer.json()["reason"]) == (401, "unknown_key")
+
+
+def test_a_key_that_cannot_be_had_now_is_not_the_senders_fault(
+    kept: Store, fetched: Fetched
+) -> None:
+    answer = answered(kept, fetched, OSError("down"))
+    assert (answer.status_code, answer.json()["reason"]) == (503, "key_unavailable")
+
+
+def test_many_at_once_over_http_are_all_stored(kept: Store) -> None:
+    source = Source()
+
+    async def send(here: RunningReceiver) -> list[int]:
+        async with httpx.AsyncClient(base_url=here.url, timeout=30) as client:
+            made = [source.delivery() for _ in range(64)]
+            sent = (client.post("/v1/webhooks/a", headers=m.headers, content=m.body) for m in made)
+            return [answer.status_code for answer in await asyncio.gather(*sent)]
+
+    with receiving(kept, {"a": source}) as here:
+        statuses = asyncio.run(send(here))
+    assert (statuses, len(rows(kept, "deliveries"))) == ([202] * 64, 64)
