@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 DELAY_SECONDS = 0.05
+LAST_SECONDS = 1.0  # at the end of the process, for a reader who has stalled
 MAX_LINES = 100_000  # that wait for a reader who has stalled; older ones are dropped
 
 
@@ -33,8 +34,9 @@ class DelayedStream(io.TextIOBase):
         self._stream = stream
         self._lines: deque[str | Words] = deque(maxlen=MAX_LINES)
         self._begun = threading.Event()
+        self._writing = threading.Lock()
         threading.Thread(target=self._run, name="log", daemon=True).start()
-        atexit.register(self.write_out)
+        atexit.register(self.write_out, LAST_SECONDS)
 
     def write(self, text: str) -> int:
         """Take a line; it is written soon."""
@@ -50,14 +52,19 @@ class DelayedStream(io.TextIOBase):
         if not self._begun.is_set():
             self._begun.set()
 
-    def write_out(self) -> None:
-        """Write what waits."""
-        taken = []
-        while self._lines:
-            line = self._lines.popleft()
-            taken.append(line if isinstance(line, str) else line_of(line))
-        self._stream.write("".join(taken))
-        self._stream.flush()
+    def write_out(self, timeout_seconds: float = -1) -> None:
+        """Write what waits, after whoever writes now; where that takes too long, let it be."""
+        if not self._writing.acquire(timeout=timeout_seconds):
+            return
+        try:
+            taken = []
+            while self._lines:
+                line = self._lines.popleft()
+                taken.append(line if isinstance(line, str) else line_of(line))
+            self._stream.write("".join(taken))
+            self._stream.flush()
+        finally:
+            self._writing.release()
 
     def _run(self) -> None:
         while True:
@@ -142,9 +149,17 @@ def line_of(words: Words) -> str:
     """The line of one event."""
     try:
         return f"{_encode(words).decode()}\n"
-    except Exception:  # noqa: BLE001 - a lone surrogate perhaps; no line must end all logging
-        plain = {k: v if isinstance(v, str | int) else repr(v) for k, v in words.items()}
-        return f"{json.dumps(plain)}\n"
+    except Exception:  # noqa: BLE001 - a lone surrogate, in a file's name perhaps
+        return f"{_plainly(words)}\n"
+
+
+def _plainly(words: Words) -> str:
+    """The words in ASCII, or what of them can be said: no line may end the thread of all lines."""
+    try:
+        return json.dumps(words, default=repr, skipkeys=True)
+    except Exception as error:  # noqa: BLE001
+        said = {name: words[name] for name in ("event", "level", "timestamp")}
+        return json.dumps({**said, "unwritten": type(error).__name__}, default=str)
 
 
 def render(_logger: Any, level: str, words: Words) -> str:

@@ -41,13 +41,13 @@ class ExpressionError(ValueError):
 def compile_text(expression: str | Sequence[str]) -> TextGetter:
     """A function that gives the expression's text, None where nothing holds."""
     alternatives = [expression] if isinstance(expression, str) else list(expression)
-    source = Source()
+    code = GetterCode()
     for written in alternatives:
-        source.add(written, _compile_one(written))
-    return source.compiled()
+        code.add(written, _compile_one(written))
+    return code.compiled()
 
 
-class Source:
+class GetterCode:
     """The Python text of one getter, as a person would write it for these alternatives.
 
     Most alternatives of a preset belong to other kinds of event: a look for their keys skips them,
@@ -73,7 +73,8 @@ class Source:
 
     def compiled(self) -> TextGetter:
         """The function. Its text holds no more of an expression than its keys, as literals."""
-        exec("\n".join([*self._lines, "    return None"]), self._names)  # noqa: S102
+        text = "\n".join([*self._lines, "    return None"])
+        exec(compile(text, "<getter>", "exec"), self._names)  # noqa: S102
         made: TextGetter = self._names["first"]
         return made
 
@@ -104,7 +105,7 @@ NO_KEY = re.compile(r"\*|-?\d+")
 def _first_keys(expression: str) -> tuple[str, list[str], bool]:
     """The root of a path, its first keys into JSON objects, and whether they are all of it."""
     places = PLACE.split(expression)[1::2] or [expression]
-    target, filters, _ = places[0].partition("|")
+    target, mark, _ = places[0].partition("|")
     kind, _, path = target.partition(":")
     keys: list[str] = []
     if kind not in ROOTS or not path:
@@ -116,7 +117,7 @@ def _first_keys(expression: str) -> tuple[str, list[str], bool]:
         keys.append(key)
         if brackets:
             return kind, keys, False
-    return kind, keys, not filters and "{" not in expression
+    return kind, keys, not mark and "{" not in expression
 
 
 def compile_value(place: str) -> Getter:

@@ -6,8 +6,8 @@ going through all of it alone, most of the time went into fetching instructions:
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from service.metrics import SourceMetrics
 from service.receiving.answers import Turned
@@ -18,8 +18,6 @@ from service.store import Store
 from service.store.intake import Arrival, Receipt, store_arrivals
 from service.verification.verify import Verified
 
-NOT_YET, UNREAD = Verified(-1, None, None), Payload(None, "empty")
-
 
 @dataclass(slots=True, eq=False)
 class Entry:
@@ -29,9 +27,9 @@ class Entry:
     request: Request
     address: str
     outcome: "asyncio.Future[Receipt | Reply]"
-    verified: Verified = NOT_YET
-    payload: Payload = UNREAD
-    arrival: Arrival | None = None
+    verified: Verified = field(init=False)
+    payload: Payload = field(init=False)
+    arrival: Arrival = field(init=False)
 
 
 class Batching:
@@ -62,20 +60,30 @@ class Batching:
 
     def _run(self) -> None:
         entries, self._entries = self._entries, []
+        try:
+            self._take_steps(entries)
+        except BaseException:  # nobody may wait for ever, not even for what panics
+            for entry in entries:
+                end(entry, RuntimeError("the turn that this request came in has failed"))
+            raise
+
+    def _take_steps(self, entries: Sequence[Entry]) -> None:
         for step in self._steps:
             entries = [entry for entry in entries if goes_on(entry, step)]
-        writes = [(e.arrival, e.arrival.size_bytes, e.outcome) for e in entries if e.arrival]
-        self._store.write_each(store_arrivals, writes)
+        if entries:
+            writes = [(e.arrival, e.arrival.size_bytes, e.outcome) for e in entries]
+            self._store.write_each(store_arrivals, writes)
 
     def _verify(self, entry: Entry) -> None:
-        entry.verified = entry.endpoint.reader.verify(entry.request, self._now())
+        endpoint = entry.endpoint
+        entry.verified = endpoint.reader.verify(entry.request, self._now())
+        self._metrics[endpoint.source].secret_matched(entry.verified.secret_index)
 
     def _parse(self, entry: Entry) -> None:
-        self._metrics[entry.endpoint.source].secret_matched(entry.verified.secret_index)
         entry.payload = entry.endpoint.parse(entry.request)
 
     def _greet(self, entry: Entry) -> None:
-        """Reply to what is a handshake, and no delivery."""
+        """Reply to what is a handshake, and no delivery: the next step finds it done."""
         reply = entry.endpoint.reader.handshakes.signed(
             entry.request, entry.payload, entry.verified.secret_index
         )
@@ -99,12 +107,24 @@ class Batching:
 
 
 def goes_on(entry: Entry, step: Callable[[Entry], None]) -> bool:
-    """Take a step; False where that, or somebody who no longer waits, was the end."""
+    """Take a step; False where the request ended here, or nobody waits for it any more."""
     if entry.outcome.done():
         return False
     try:
         step(entry)
     except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
-        entry.outcome.set_exception(error)
+        end(entry, error)
         return False
     return True
+
+
+def end(entry: Entry, error: Exception) -> None:
+    """Tell whoever waits, if anybody does.
+
+    The entry lets go of the outcome: the error's traceback holds the entry with its body, and all
+    of them would be a cycle, which waits for a garbage collection.
+    """
+    outcome: asyncio.Future[Receipt | Reply] | None = getattr(entry, "outcome", None)
+    if outcome is not None and not outcome.done():
+        outcome.set_exception(error)
+        del entry.outcome

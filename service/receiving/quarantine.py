@@ -30,7 +30,7 @@ COLUMNS = (
     "concealed",
 )  # fmt: skip
 SCHEMA_REASONS = frozenset({"schema_violation", "unknown_schema_version"})
-NOT_KEPT = frozenset({"source_rate", "not_storable", "key_unavailable", "method_not_allowed"})
+NOT_KEPT = frozenset({"source_rate", "key_unavailable", "method_not_allowed"})
 
 
 class Refusal(NamedTuple):

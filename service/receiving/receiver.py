@@ -17,7 +17,7 @@ import structlog
 from service.errors import NotStorable, StoreUnavailable
 from service.metrics import Metrics, SourceMetrics
 from service.receiving.acks import AckTimes
-from service.receiving.addresses import counted_by, is_within, sender_of
+from service.receiving.addresses import counted_by, sender_of
 from service.receiving.answers import (
     BEFORE_THE_BODY,
     Answer,
@@ -145,7 +145,7 @@ class Receiver:
         length = request.header("content-length")
         if length is not None and length.isdecimal() and int(length[:20]) > endpoint.max_body_bytes:
             raise too_large(endpoint.max_body_bytes)
-        if endpoint.networks and not is_within(address, endpoint.networks):
+        if not endpoint.allows(address):
             raise Turned(403, "address_not_allowed", "your address is not on this source's list")
         now = time.monotonic()
         if self._strangers.left(counted, now) < 1:

@@ -75,7 +75,7 @@ class Writer:
         self._thread.start()
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Queue jobs, from the event loop that waits for them.
+        """Queue jobs; on their own event loop where they have one.
 
         Those that a closed store, or one where 20,000 jobs or 256 MB wait, cannot take fail at once
         with StoreUnavailable.

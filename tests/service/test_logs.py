@@ -46,7 +46,14 @@ def test_a_process_that_ends_writes_its_last_line() -> None:
     assert json.loads(done.stderr)["event"] == "x"
 
 
-@pytest.mark.parametrize("word", ["\ud800", {1, 2}, ValueError("x")])
+class Unsayable:
+    """What cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError("not to be shown")
+
+
+@pytest.mark.parametrize("word", ["\ud800", {1, 2}, ValueError("x"), Unsayable()])
 def test_a_word_that_json_does_not_know_costs_no_line(word: object) -> None:
     stream = Waiting(2)
     delayed = DelayedStream(stream)

@@ -1,16 +1,18 @@
 """Requests of one turn of the event loop share steps and a transaction, and nothing else."""
 
 import asyncio
+import gc
+import itertools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from servers.receiver import RunningReceiver, Source, receiving, rows
+from servers.receiver import RunningReceiver, Source, receiving, rows, until
 
 from service.metrics import Metrics, SourceMetrics
 from service.preset import load_preset
@@ -18,7 +20,7 @@ from service.receiving.batching import Batching
 from service.receiving.endpoint import Endpoint
 from service.receiving.handshake import Reply
 from service.receiving.reading import compile_reader
-from service.receiving.request import Refused, Request, Unparsable
+from service.receiving.request import Payload, Refused, Request, Unparsable
 from service.settings import ReceiveSettings
 from service.signing.outgoing import Outgoing
 from service.store import Store, open_store
@@ -41,20 +43,26 @@ def request_of(made: Outgoing) -> Request:
 
 
 def in_one_turn(
-    kept: Store, source: Source, requests: list[Request], gone: frozenset[int] = frozenset()
+    kept: Store,
+    source: Source,
+    requests: list[Request],
+    *,
+    now: Callable[[], float] = time.time,
+    gone: frozenset[int] = frozenset(),
+    **changed: Any,
 ) -> list[Any]:
     """What becomes of them; those numbered in `gone` have nobody who waits."""
 
-    async def take() -> list[Any]:
+    async def outcomes() -> list[Any]:
+        endpoint = replace(source.endpoint("a", ReceiveSettings()), **changed)
         kept.new_ids()
-        endpoint = source.endpoint("a", ReceiveSettings())
-        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time)
+        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, now)
         outcomes = [batching.take(endpoint, request, "192.0.2.1") for request in requests]
         for number in gone:
             outcomes[number].cancel()
         return await asyncio.gather(*outcomes, return_exceptions=True)
 
-    return asyncio.run(take())
+    return asyncio.run(outcomes())
 
 
 def test_each_gets_its_own_outcome(kept: Store) -> None:
@@ -84,17 +92,65 @@ def test_the_second_of_two_equal_ones_is_the_duplicate(kept: Store) -> None:
     assert second == Receipt(first.delivery_id, 0, duplicate=True)
 
 
-def test_they_are_committed_together(kept: Store) -> None:
-    source = Source()
-    in_one_turn(kept, source, [request_of(source.delivery()) for _ in range(20)])
-    assert len({row.tx for row in rows(kept, "events")}) == 1
+def test_all_take_a_step_before_any_takes_the_next(kept: Store) -> None:
+    """The clock is read when a signature is checked, and again when a delivery is made of it."""
+    source, start = Source(), int(time.time())
+    clock = itertools.count(start)
+    requests = [request_of(source.delivery()) for _ in range(3)]
+    in_one_turn(kept, source, requests, now=lambda: float(next(clock)))
+    received = [row.received_at // 1_000_000 - start for row in rows(kept, "deliveries")]
+    assert received == [3, 4, 5]
 
 
 def test_nothing_is_stored_for_one_who_no_longer_waits(kept: Store) -> None:
     source = Source()
     requests = [request_of(source.delivery(key=f"m-{number}")) for number in range(3)]
-    in_one_turn(kept, source, requests, frozenset({1}))
+    in_one_turn(kept, source, requests, gone=frozenset({1}))
     assert [row.delivery_key for row in rows(kept, "deliveries")] == ["m-0", "m-2"]
+
+
+class Panic(BaseException):
+    """What a library in Rust raises where it is at its end."""
+
+
+class Panicking:
+    """Schemas whose check panics at its second body."""
+
+    def __init__(self) -> None:
+        self.checked = 0
+
+    def check(self, _request: Request, _payload: Payload) -> None:
+        self.checked += 1
+        if self.checked == 2:
+            raise Panic
+
+
+def test_a_panic_leaves_nobody_of_the_turn_waiting(kept: Store) -> None:
+    source = Source()
+    requests = [request_of(source.delivery()) for _ in range(3)]
+    outcomes = in_one_turn(kept, source, requests, schemas=Panicking())
+    assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 3
+
+
+@pytest.mark.parametrize("body", [b"not signed", b"{"])
+def test_a_refused_body_is_let_go_at_once(kept: Store, body: bytes) -> None:
+    """Collections are rare while serving: whatever is only a cycle stays for long."""
+    source = Source()
+    made = source.delivery(body)
+    if body == b"not signed":
+        made = made._replace(body=b"something else")
+
+    def held() -> list[Request]:
+        return [e for e in gc.get_objects() if type(e) is Request and e.body == made.body]
+
+    with receiving(kept, {"a": source}) as here:
+        gc.collect()
+        gc.disable()
+        try:
+            assert here.send("a", made).status_code in (400, 401)
+            until(lambda: not held(), 5)
+        finally:
+            gc.enable()
 
 
 @dataclass
