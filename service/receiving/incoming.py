@@ -32,9 +32,7 @@ class BodyReader:
     async def read(self, receive: Receive, max_bytes: int, sender: str) -> bytes:
         """The whole body. Raises Turned (413, 408, 503) or ClientGone."""
         message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
+        body = piece_of(message)
         if message.get("more_body"):
             return await self._rest(receive, body, max_bytes, sender)
         if len(body) > max_bytes:
@@ -52,9 +50,7 @@ class BodyReader:
                         if not share.grow_to(size):
                             raise unavailable("bodies_too_many", "too many bodies are under way")
                         message = await receive()
-                        if message["type"] == "http.disconnect":
-                            raise ClientGone
-                        chunks.append(message.get("body", b""))
+                        chunks.append(piece_of(message))
                         size += len(chunks[-1])
                         more = message.get("more_body", False)
             except TimeoutError:
@@ -63,6 +59,14 @@ class BodyReader:
             if size > max_bytes:
                 raise too_large(max_bytes)
             return b"".join(chunks)
+
+
+def piece_of(message: MutableMapping[str, Any]) -> bytes:
+    """The piece of a body that a message brings. Raises ClientGone."""
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    piece: bytes = message.get("body", b"")
+    return piece
 
 
 def path_of(scope: Scope) -> str:

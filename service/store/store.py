@@ -105,8 +105,9 @@ class Store:
         The future raises StoreUnavailable when nothing could be committed, or too much waits.
         `size_bytes` is what a large payload weighs.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.write_each(handler, [(payload, size_bytes, future)])
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._writer.submit([Job(handler, payload, future, loop, size_bytes)])
         return future
 
     def write_each(
