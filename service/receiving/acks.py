@@ -28,16 +28,16 @@ class AckTimes:
         """One more delivery."""
         times = self._times.setdefault(source, [])
         if len(times) < MAX_TIMES:
-            times.append(round(seconds * 1000, 3))
+            times.append(seconds)
 
     def drain(self) -> list[tuple[str, list[float]]]:
-        """What was gathered, now in the histogram too; gathering starts again."""
+        """What was gathered, in ms, and now in the histogram too; gathering starts again."""
         times, self._times = self._times, {}
         for source, waited in times.items():
             observe = self._histogram.labels(source).observe
-            for milliseconds in waited:
-                observe(milliseconds / 1000)
-        return list(times.items())
+            for seconds in waited:
+                observe(seconds)
+        return [(s, [int(t * 1_000_000) / 1000 for t in waited]) for s, waited in times.items()]
 
 
 def store_acks(

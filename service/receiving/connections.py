@@ -9,32 +9,53 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_IDLE_BYTES = 64 * 1024
 
 
-class WholeAnswers:
-    """A connection's way out that keeps the head of an answer until its body is there.
+class Outbox:
+    """Answers that are ready in one turn of the event loop, sent one after the other at its end.
 
-    ASGI asks for it; uvicorn writes them one after the other, in two system calls and packets.
+    Sending runs thousands of instructions of the kernel: in a row they are found in the processor's
+    cache, and between two requests' own code they were not.
     """
 
-    __slots__ = ("_head", "_transport", "is_closing")
+    def __init__(self) -> None:
+        self._waiting: list[Answers] = []
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def add(self, answers: "Answers", loop: asyncio.AbstractEventLoop) -> None:
+        """Send what these hold once this turn is over."""
+        if not self._waiting:
+            loop.call_soon(self._send)
+        self._waiting.append(answers)
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for answers in waiting:
+            answers.flush()
+
+
+class Answers:
+    """A connection's way out: head and body, which ASGI asks for apart, leave in one piece."""
+
+    __slots__ = ("_loop", "_outbox", "_parts", "_transport", "is_closing")
+
+    def __init__(
+        self, transport: asyncio.Transport, outbox: Outbox, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._transport = transport
-        self._head = b""
+        self._outbox = outbox
+        self._loop = loop
+        self._parts: list[bytes] = []
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send bytes, unless they are a head that something will follow."""
-        if self._head:
-            self._head, data = b"", self._head + data
-        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 100 "):
-            self._head = data
-            return
-        self._transport.write(data)
+        """Send bytes at the end of this turn."""
+        if not self._parts:
+            self._outbox.add(self, self._loop)
+        self._parts.append(data)
 
     def flush(self) -> None:
-        """Send a head that nothing follows, as HEAD has it, if anybody is still there."""
-        if self._head and not self.is_closing():
-            self.write(b"")
+        """Send now, if anybody is still there."""
+        parts, self._parts = self._parts, []
+        if parts and not self.is_closing():
+            self._transport.write(b"".join(parts))
 
     def close(self) -> None:
         """Close the connection once all is sent."""
@@ -52,21 +73,30 @@ class GuardedProtocol(HttpToolsProtocol):
 
     idle_bytes = 0
     due_since: float | None = None
-    answers: WholeAnswers
+    answers: Answers
+
+    def __init__(self, *arguments: Any, outbox: Outbox, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.outbox = outbox
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(transport)
-        self.answers = WholeAnswers(transport)
+        self.answers = Answers(transport, self.outbox, self.loop)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         cycle.transport = self.answers
         super()._start_asgi_task(cycle, app)
 
-    def on_response_complete(self) -> None:
-        """Go on with the next request, once all of the answer is sent."""
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, after the answer to what was."""
         self.answers.flush()
-        super().on_response_complete()
+        super().send_400_response(msg)
+
+    def shutdown(self) -> None:
+        """Stop once what is under way is answered."""
+        self.answers.flush()
+        super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, in pieces small enough that a head of many headers is cut off soon."""
@@ -122,6 +152,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client that closed its sending side after a whole request still gets its answer."""
+        self.answers.flush()
         cycle = self.cycle
         waits = cycle is not None and not cycle.response_complete and not cycle.more_body
         if not waits or self.scheme == "https":

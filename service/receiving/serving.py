@@ -9,13 +9,14 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import structlog
 import uvicorn
 from litestar import Litestar
 
 from service.errors import SettingsError
-from service.receiving.connections import GuardedProtocol, sweep
+from service.receiving.connections import GuardedProtocol, Outbox, sweep
 from service.settings import ReceiveSettings
 
 BACKLOG = 4096
@@ -44,7 +45,7 @@ def listen(settings: ReceiveSettings, key: str = "receive.port") -> socket.socke
             f"{key}: cannot listen on {settings.host}:{settings.port}: {reason};"
             " choose another port, or stop what uses it"
         ) from error
-    # Head and body are two writes; with Nagle's algorithm the second waits 40 ms for an ACK.
+    # With Nagle's algorithm the second of two pipelined answers would wait 40 ms for an ACK.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 
@@ -58,7 +59,7 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
         app,
         interface="asgi3",
         loop="none",
-        http=GuardedProtocol,
+        http=partial(GuardedProtocol, outbox=Outbox()),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,

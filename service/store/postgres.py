@@ -8,16 +8,16 @@ order, so that two receivers cannot deadlock.
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import count
 from typing import Any
 
-from psycopg.errors import OperationalError
-from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
 
-from service.store.arrays import Array, array_of
+from service.store.prepared import Parameter, array_of, arrays_of, bigint, rows_of, run, run_plain
 from service.store.tables import Rows
 
 SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
@@ -54,11 +54,8 @@ def begin(connection: Connection) -> int:
 
     Both in one round trip, which psycopg would make two of.
     """
-    driver: Any = connection.connection.driver_connection
-    result = driver.pgconn.exec_(b"BEGIN; SELECT pg_current_xact_id()::text")
-    if result.status != ExecStatus.TUPLES_OK:
-        raise OperationalError(result.get_error_message())
-    return int(result.get_value(0, 0))
+    result = run_plain(connection, "BEGIN; SELECT pg_current_xact_id()::text")
+    return int(rows_of(result)[0][0])
 
 
 def cursor(connection: Connection) -> Any:
@@ -78,8 +75,9 @@ def column_types(table: str, columns: tuple[str, ...]) -> list[str]:
 def insert_statement(*parts: tuple[str, tuple[str, ...]]) -> str:
     """One statement that inserts rows of several tables: all but the last as its WITH."""
     inserts = []
+    numbers = count(1)
     for table, columns in parts:
-        arrays = ", ".join(f"%b::{kind}[]" for kind in column_types(table, columns))
+        arrays = ", ".join(f"${next(numbers)}" for _ in columns)
         inserts.append(f"INSERT INTO {table} ({', '.join(columns)}) SELECT * FROM unnest({arrays})")
     *first, last = inserts
     named = ", ".join(f"part{index} AS ({insert})" for index, insert in enumerate(first))
@@ -90,17 +88,11 @@ def insert_rows(connection: Connection, *parts: Rows) -> None:
     """Insert rows whose values are already what PostgreSQL stores, in one round trip."""
     filled = [part for part in parts if part.rows]
     if filled:
-        arrays: list[Array] = []
+        arrays: list[Parameter] = []
         for table, columns, rows in filled:
             arrays += arrays_of(column_types(table, columns), rows)
         statement = insert_statement(*((part.table, part.columns) for part in filled))
-        cursor(connection).execute(statement, arrays)
-
-
-def arrays_of(kinds: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[Array]:
-    """One array for each column of the rows, of which there is at least one."""
-    columns = zip(*rows, strict=True)
-    return [array_of(kind, values) for kind, values in zip(kinds, columns, strict=True)]
+        run(connection, statement, arrays)
 
 
 def claim_keys(
@@ -111,22 +103,24 @@ def claim_keys(
     for key in keys:
         first.setdefault(key[0], key)
     wanted = [first[digest] for digest in sorted(first)]
-    taken = cursor(connection).execute(
+    taken = run(
+        connection,
         "INSERT INTO dedup_keys (digest, delivery_id, expires_at)"
-        " SELECT * FROM unnest(%b::bytea[], %b::bigint[], %b::bigint[])"
+        " SELECT * FROM unnest($1, $2, $3)"
         " ON CONFLICT (digest) DO UPDATE SET"
         " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
-        " WHERE dedup_keys.expires_at <= %s RETURNING 1",
-        [*arrays_of(("BYTEA", "BIGINT", "BIGINT"), wanted), now],
+        " WHERE dedup_keys.expires_at <= $4",
+        [*arrays_of(("BYTEA", "BIGINT", "BIGINT"), wanted), bigint(now)],
     )
-    if len(taken.fetchall()) == len(keys):
+    if taken.command_tuples == len(keys):
         return {}
-    found = cursor(connection).execute(
-        "SELECT digest, delivery_id FROM dedup_keys WHERE digest = ANY(%b::bytea[])",
-        [array_of("BYTEA", first)],
+    found = run(
+        connection,
+        "SELECT encode(digest, 'hex'), delivery_id FROM dedup_keys WHERE digest = ANY($1)",
+        [array_of("BYTEA", list(first))],
     )
-    owner = {bytes(digest): delivery_id for digest, delivery_id in found.fetchall()}
-    return {digest: owner[digest] for digest, mine, _ in keys if owner[digest] != mine}
+    owners = {bytes.fromhex(digest): int(owner) for digest, owner in rows_of(found)}
+    return {digest: owners[digest] for digest, mine, _ in keys if owners[digest] != mine}
 
 
 def pick_work(
@@ -171,16 +165,22 @@ def pick_work(
 def delete_held(connection: Connection, held: Iterable[tuple[int, str, str, int]]) -> list[bool]:
     """Delete work still held under its lease: (event_id, kind, name, lease)."""
     keys = list(held)
-    rows = cursor(connection).execute(
+    gone = run(
+        connection,
         "DELETE FROM work_items w"
-        " USING unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[])"
+        " USING unnest($1, $2, $3, $4)"
         " AS h(event_id, kind, name, lease)"
         " WHERE w.event_id = h.event_id AND w.kind = h.kind AND w.name = h.name"
         " AND w.lease = h.lease RETURNING w.event_id, w.kind, w.name",
         arrays_of(("BIGINT", "TEXT", "TEXT", "BIGINT"), keys),
     )
-    gone = set(rows.fetchall())
-    return [key[:3] in gone for key in keys]
+    return held_of(keys, gone)
+
+
+def held_of(keys: Iterable[tuple[Any, ...]], touched: PGresult) -> list[bool]:
+    """Which of the keys are among the rows that a statement returned."""
+    found = {(int(event_id), kind, name) for event_id, kind, name in rows_of(touched)}
+    return [key[:3] in found for key in keys]
 
 
 def move_held(
@@ -195,18 +195,18 @@ def move_held(
     `refund` takes back the try that the claim counted: the work was never begun.
     """
     keys = list(held)
-    rows = cursor(connection).execute(
+    moved = run(
+        connection,
         "UPDATE work_items w SET available_at = h.available_at"
         + ("" if keep_lease else ", lease = NULL")
         + (", tries = w.tries - 1" if refund else "")
-        + " FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])"
+        + " FROM unnest($1, $2, $3, $4, $5)"
         " AS h(event_id, kind, name, lease, available_at)"
         " WHERE w.event_id = h.event_id AND w.kind = h.kind AND w.name = h.name"
         " AND w.lease = h.lease RETURNING w.event_id, w.kind, w.name",
         arrays_of(("BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT"), keys),
     )
-    moved = set(rows.fetchall())
-    return [key[:3] in moved for key in keys]
+    return held_of(keys, moved)
 
 
 def mark(connection: Connection) -> str:
