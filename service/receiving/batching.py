@@ -1,4 +1,4 @@
-"""Verify, read and store: requests of one turn of the event loop take each step together.
+"""Verify, read, store, acknowledge: requests of one turn of the event loop take steps together.
 
 The code of all the steps is several times what a processor's first cache holds. With each request
 going through all of it alone, most of the time went into fetching instructions: 1.3 times the CPU.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service.metrics import SourceMetrics
-from service.receiving.answers import Turned
+from service.receiving.answers import Answer, Turned
 from service.receiving.endpoint import Endpoint
 from service.receiving.handshake import Reply
 from service.receiving.request import Payload, Request
@@ -19,40 +19,69 @@ from service.store.intake import Arrival, Receipt, store_arrivals
 from service.verification.verify import Verified
 
 
+Acknowledge = Callable[[Endpoint, Request, Receipt], Answer]
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A whole request on its way, and what the steps so far found."""
+    """A whole request on its way, and what the steps so far found.
+
+    The store tells it what became of its delivery, as it would tell a future.
+    """
 
     endpoint: Endpoint
     request: Request
     address: str
-    outcome: "asyncio.Future[Receipt | Reply]"
+    acknowledge: Acknowledge
+    outcome: "asyncio.Future[Answer | Reply]"
     verified: Verified = field(init=False)
     payload: Payload = field(init=False)
     arrival: Arrival = field(init=False)
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        return self.outcome.done()
+
+    def set_result(self, receipt: Receipt) -> None:
+        """It is on disk: make the answer."""
+        try:
+            answer = self.acknowledge(self.endpoint, self.request, receipt)
+        except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
+            self.set_exception(error)
+        else:
+            self.outcome.set_result(answer)
+
+    def set_exception(self, error: BaseException) -> None:
+        """It could not be stored."""
+        self.outcome.set_exception(error)
 
 
 class Batching:
     """Takes whole requests; whoever gave one awaits what becomes of it."""
 
     def __init__(
-        self, store: Store, metrics: Mapping[str, SourceMetrics], now: Callable[[], float]
+        self,
+        store: Store,
+        metrics: Mapping[str, SourceMetrics],
+        now: Callable[[], float],
+        acknowledge: Acknowledge,
     ) -> None:
         self._store = store
         self._metrics = metrics
         self._now = now
+        self._acknowledge = acknowledge
         self._entries: list[Entry] = []
         self._steps = (self._verify, self._parse, self._greet, self._arrive)
 
     def take(
         self, endpoint: Endpoint, request: Request, address: str
-    ) -> "asyncio.Future[Receipt | Reply]":
-        """A receipt once the delivery is on disk, or the reply to a signed handshake.
+    ) -> "asyncio.Future[Answer | Reply]":
+        """The acknowledgement once the delivery is on disk, or the reply to a signed handshake.
 
         The future raises IntakeError, Turned, NotStorable and StoreUnavailable.
         """
         loop = asyncio.get_running_loop()
-        entry = Entry(endpoint, request, address, loop.create_future())
+        entry = Entry(endpoint, request, address, self._acknowledge, loop.create_future())
         if not self._entries:
             loop.call_soon(self._run)
         self._entries.append(entry)
@@ -71,7 +100,7 @@ class Batching:
         for step in self._steps:
             entries = [entry for entry in entries if goes_on(entry, step)]
         if entries:
-            writes = [(e.arrival, e.arrival.size_bytes, e.outcome) for e in entries]
+            writes = [(e.arrival, e.arrival.size_bytes, e) for e in entries]
             self._store.write_each(store_arrivals, writes)
 
     def _verify(self, entry: Entry) -> None:
@@ -124,7 +153,7 @@ def end(entry: Entry, error: Exception) -> None:
     The entry lets go of the outcome: the error's traceback holds the entry with its body, and all
     of them would be a cycle, which waits for a garbage collection.
     """
-    outcome: asyncio.Future[Receipt | Reply] | None = getattr(entry, "outcome", None)
+    outcome: asyncio.Future[Answer | Reply] | None = getattr(entry, "outcome", None)
     if outcome is not None and not outcome.done():
         outcome.set_exception(error)
         del entry.outcome

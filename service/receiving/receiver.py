@@ -95,7 +95,7 @@ class Receiver:
         per_second = settings.unverified_per_minute / 60
         self._strangers = RateLimit(per_second, settings.unverified_per_minute)
         self._by_source = {name: SourceMetrics(metrics, name) for name in endpoints}
-        self._batching = Batching(store, self._by_source, now)
+        self._batching = Batching(store, self._by_source, now, self._acknowledge)
 
     @cached_property
     def _log(self) -> Any:
@@ -177,8 +177,8 @@ class Receiver:
             at = int(self._now() * 1_000_000)
             self._quarantine.keep(endpoint, request, refused.reason, address, at)
             raise
-        if isinstance(outcome, Receipt):
-            return self._acknowledge(endpoint, request, outcome)
+        if isinstance(outcome, Answer):
+            return outcome
         await self._confirm_later(endpoint, outcome)
         return self._handshake(endpoint, outcome)
 

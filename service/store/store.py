@@ -17,7 +17,7 @@ from service.store import postgres, schema, sqlite
 from service.store.faults import DATABASE_ERRORS, first_line, is_away
 from service.store.ids import IdMaker
 from service.store.wake import LocalWake, PostgresWake
-from service.store.writer import Handler, Job, Writer
+from service.store.writer import Handler, Job, Outcome, Writer
 
 TAKE_NODE = "UPDATE store_facts SET number = number + 1 WHERE name = 'node' RETURNING number"
 DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgres}
@@ -111,11 +111,11 @@ class Store:
         return future
 
     def write_each(
-        self, handler: Handler, writes: Sequence[tuple[Any, int, "asyncio.Future[Any]"]]
+        self, handler: Handler, writes: Sequence[tuple[Any, int, Outcome]]
     ) -> None:
-        """The same for many payloads, each with its size and a future of this event loop."""
+        """The same for many payloads, each with its size, and who is told on this event loop."""
         loop = asyncio.get_running_loop()
-        jobs = [Job(handler, payload, future, loop, size) for payload, size, future in writes]
+        jobs = [Job(handler, payload, outcome, loop, size) for payload, size, outcome in writes]
         self._writer.submit(jobs)
 
     def write_now(self, handler: Handler, payload: Any) -> Any:

@@ -8,10 +8,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine
 
@@ -34,13 +33,26 @@ MAX_WAITING = 20_000  # payloads in memory before callers are told to come back
 MAX_WAITING_BYTES = 256 << 20  # the same in bytes
 
 
+class Outcome(Protocol):
+    """Who is told what became of a payload: a future, or what is told like one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def set_result(self, result: Any, /) -> None:
+        """It is on disk."""
+
+    def set_exception(self, error: Any, /) -> None:
+        """It is not."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """One caller's payload and the way back to the caller."""
 
     handler: Handler
     payload: Any
-    future: "asyncio.Future[Any] | Future[Any]"
+    outcome: Outcome
     loop: asyncio.AbstractEventLoop | None
     size_bytes: int = 0
     result: Any = None
@@ -233,9 +245,9 @@ def finish_all(jobs: list[Job]) -> None:
 
 
 def finish(job: Job) -> None:
-    if job.future.done():  # the caller was cancelled; the write stands
+    if job.outcome.done():  # the caller was cancelled; the write stands
         return
     if job.error is None:
-        job.future.set_result(job.result)
+        job.outcome.set_result(job.result)
     else:
-        job.future.set_exception(job.error)
+        job.outcome.set_exception(job.error)

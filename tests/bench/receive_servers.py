@@ -157,8 +157,8 @@ def ours(url: str, secret: str, *, commit: bool = True) -> Any:
         if handler is not store_arrivals:
             write_each(handler, writes)
             return
-        for arrival, _, future in writes:
-            future.set_result(Receipt(arrival.id, len(arrival.events), False))
+        for arrival, _, outcome in writes:
+            outcome.set_result(Receipt(arrival.id, len(arrival.events), False))
 
     if not commit:
         store.write_each = answer_at_once  # type: ignore[method-assign]

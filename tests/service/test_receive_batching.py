@@ -42,6 +42,10 @@ def request_of(made: Outgoing) -> Request:
     return Request(made.method, "/v1/webhooks/a", headers, made.body)
 
 
+def the_receipt(_endpoint: Endpoint, _request: Request, receipt: Receipt) -> Receipt:
+    return receipt
+
+
 def in_one_turn(
     kept: Store,
     source: Source,
@@ -49,6 +53,7 @@ def in_one_turn(
     *,
     now: Callable[[], float] = time.time,
     gone: frozenset[int] = frozenset(),
+    acknowledge: Callable[..., Any] = the_receipt,
     **changed: Any,
 ) -> list[Any]:
     """What becomes of them; those numbered in `gone` have nobody who waits."""
@@ -56,7 +61,7 @@ def in_one_turn(
     async def outcomes() -> list[Any]:
         endpoint = replace(source.endpoint("a", ReceiveSettings()), **changed)
         kept.new_ids()
-        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, now)
+        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, now, acknowledge)
         outcomes = [batching.take(endpoint, request, "192.0.2.1") for request in requests]
         for number in gone:
             outcomes[number].cancel()
@@ -107,6 +112,19 @@ def test_nothing_is_stored_for_one_who_no_longer_waits(kept: Store) -> None:
     requests = [request_of(source.delivery(key=f"m-{number}")) for number in range(3)]
     in_one_turn(kept, source, requests, gone=frozenset({1}))
     assert [row.delivery_key for row in rows(kept, "deliveries")] == ["m-0", "m-2"]
+
+
+def test_an_acknowledgement_that_fails_is_its_own(kept: Store) -> None:
+    source = Source()
+    requests = [request_of(source.delivery(key=f"m-{number}")) for number in range(3)]
+
+    def all_but_one(_endpoint: Endpoint, request: Request, receipt: Receipt) -> Receipt:
+        if request is requests[1]:
+            raise KeyError
+        return receipt
+
+    outcomes = in_one_turn(kept, source, requests, acknowledge=all_but_one)
+    assert [type(outcome) for outcome in outcomes] == [Receipt, KeyError, Receipt]
 
 
 class Panic(BaseException):
