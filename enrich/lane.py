@@ -15,6 +15,7 @@ from service.errors import StoreUnavailable
 from service.store import Store
 from service.store.queue import ENRICH, Claim, ClaimRequest, claim_each, next_available_at
 
+BUSY_CLAIMS = 8  # after so many the next step claims without looking first
 log = structlog.get_logger(__name__)
 
 
@@ -39,6 +40,7 @@ class Lane:
         self._pace_seconds = pace_seconds
         self._news = asyncio.Event()
         self._due: datetime | None = None  # what the last look found
+        self._is_busy = False  # whether its last claim brought much
         self.is_stopping = False
         """Whether its next step is the last."""
         self.is_full = False
@@ -98,11 +100,11 @@ class Lane:
     ) -> AsyncIterator[list[Claim]]:
         """At most `limit` claims, and of a source at most its own.
 
-        They are `unfinished` where the block is cancelled.
+        They are `unfinished` where the block is cancelled. Where little came lately it looks first:
+        a claim that finds nothing is a commit for nothing.
         """
-        self._due = await asyncio.to_thread(self._next_due, source_limits) if limit > 0 else None
-        if self._due is None or self._due > self._now():
-            self.is_full = False
+        if limit <= 0 or not (self._is_busy or await self._is_due(source_limits)):
+            self._is_busy = self.is_full = False
             yield []
             return
         request = ClaimRequest(
@@ -117,10 +119,18 @@ class Lane:
         try:
             claims = await asyncio.shield(claiming)
             self.is_full = len(claims) == limit
+            self._is_busy = len(claims) >= BUSY_CLAIMS
+            if not claims:
+                await self._is_due(source_limits)  # which says how long to wait
             yield claims
         except asyncio.CancelledError:
             self.unfinished.extend(await claiming)  # the claim stands, whoever asked for it
             raise
+
+    async def _is_due(self, source_limits: dict[str, int]) -> bool:
+        """Whether anything may be claimed now."""
+        self._due = await asyncio.to_thread(self._next_due, source_limits)
+        return self._due is not None and self._due <= self._now()
 
     def _next_due(self, source_limits: dict[str, int]) -> datetime | None:
         barred = [source for source, limit in source_limits.items() if limit == 0]

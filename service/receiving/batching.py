@@ -18,7 +18,6 @@ from service.store import Store
 from service.store.intake import Arrival, Receipt, store_arrivals
 from service.verification.verify import Verified
 
-
 Acknowledge = Callable[[Endpoint, Request, Receipt], Answer]
 
 

@@ -110,9 +110,7 @@ class Store:
         self._writer.submit([Job(handler, payload, future, loop, size_bytes)])
         return future
 
-    def write_each(
-        self, handler: Handler, writes: Sequence[tuple[Any, int, Outcome]]
-    ) -> None:
+    def write_each(self, handler: Handler, writes: Sequence[tuple[Any, int, Outcome]]) -> None:
         """The same for many payloads, each with its size, and who is told on this event loop."""
         loop = asyncio.get_running_loop()
         jobs = [Job(handler, payload, outcome, loop, size) for payload, size, outcome in writes]

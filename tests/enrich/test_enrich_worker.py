@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -18,10 +19,11 @@ from enrich.errors import (
     UnprocessableError,
 )
 from enrich.fingerprint import mask
+from enrich.lane import BUSY_CLAIMS
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy
-from enrich.worker import UPKEEP_SECONDS
+from enrich.worker import UPKEEP_SECONDS, utc_now
 from service.store import Store
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store.tables import to_microseconds
@@ -551,6 +553,30 @@ def test_new_work_wakes_the_worker(store: Store) -> None:
         await running
 
     asyncio.run(main())
+
+
+def test_what_is_due_later_is_not_forgotten_after_a_busy_claim(store: Store) -> None:
+    soon = utc_now() + timedelta(seconds=0.5)
+    put(store, *(event(number) for number in range(1, 2 * BUSY_CLAIMS)))
+    put(store, event(100), at=soon)
+
+    async def main() -> None:
+        stop, last = asyncio.Event(), asyncio.Event()
+
+        async def seen(found: EventText) -> None:
+            if found.id == 100:
+                last.set()
+
+        settings = EnrichSettings(poll_seconds=3600)
+        model = Scripted(before=seen)
+        worker = make_worker(store, utc_now, model, settings=settings, sleep=asyncio.sleep)
+        running = asyncio.create_task(worker.run(stop))
+        await asyncio.wait_for(last.wait(), 30)
+        stop.set()
+        await running
+
+    asyncio.run(main())
+    assert one(store, "SELECT count(*) FROM enrichments") == 2 * BUSY_CLAIMS
 
 
 def test_a_result_that_the_database_refuses_is_buried(store: Store, clock: Clock) -> None:
