@@ -34,7 +34,7 @@ DELIVERY_COLUMNS = (
     "body",
     "body_bytes",
 )
-IDS_AT_ONCE = 1_000
+IDS_AT_ONCE = 1_000  # in the text of one statement
 
 
 def to_arrow(

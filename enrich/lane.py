@@ -100,8 +100,8 @@ class Lane:
     ) -> AsyncIterator[list[Claim]]:
         """At most `limit` claims, and of a source at most its own.
 
-        They are `unfinished` where the block is cancelled. Where little came lately it looks first:
-        a claim that finds nothing is a commit for nothing.
+        They are `unfinished` where the block is cancelled. Where little came lately it looks first,
+        as a claim that finds nothing is a commit for nothing; after one it looks when work is due.
         """
         if limit <= 0 or not (self._is_busy or await self._is_due(source_limits)):
             self._is_busy = self.is_full = False

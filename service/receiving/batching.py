@@ -39,14 +39,14 @@ class Entry:
 
     def done(self) -> bool:
         """Whether nobody waits any more."""
-        return self.outcome.done()
+        return not hasattr(self, "outcome") or self.outcome.done()
 
     def set_result(self, receipt: Receipt) -> None:
         """It is on disk: make the answer."""
         try:
             answer = self.acknowledge(self.endpoint, self.request, receipt)
         except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
-            self.set_exception(error)
+            end(self, error)
         else:
             self.outcome.set_result(answer)
 

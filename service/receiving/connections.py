@@ -1,12 +1,19 @@
-"""What uvicorn leaves open: heads that never end, half-closed clients, wishes to upgrade."""
+"""What uvicorn leaves open: heads that never end, half-closed clients, wishes to upgrade, and how
+answers leave."""
 
 import asyncio
+from collections.abc import Sized
 from typing import Any
 
 import httptools
+import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_IDLE_BYTES = 64 * 1024
+MAX_PIPELINED = 1_000  # requests of one connection that wait for the one before them
+MAX_HELD_BYTES = 64 * 1024  # of answers of one connection that wait for the end of the turn
+log = structlog.get_logger("hooksift.connections")
 
 
 class Outbox:
@@ -28,13 +35,17 @@ class Outbox:
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
         for answers in waiting:
-            answers.flush()
+            try:
+                answers.flush()
+            except Exception as error:  # noqa: BLE001 - the others' answers are due all the same
+                log.error("not_answered", reason=type(error).__name__)  # noqa: TRY400 - no values
+                answers.abort()
 
 
 class Answers:
     """A connection's way out: head and body, which ASGI asks for apart, leave in one piece."""
 
-    __slots__ = ("_loop", "_outbox", "_parts", "_transport", "is_closing")
+    __slots__ = ("_held_bytes", "_loop", "_outbox", "_parts", "_transport", "is_closing")
 
     def __init__(
         self, transport: asyncio.Transport, outbox: Outbox, loop: asyncio.AbstractEventLoop
@@ -43,17 +54,21 @@ class Answers:
         self._outbox = outbox
         self._loop = loop
         self._parts: list[bytes] = []
+        self._held_bytes = 0
         self.is_closing = transport.is_closing
 
     def write(self, data: bytes) -> None:
-        """Send bytes at the end of this turn."""
+        """Send bytes at the end of this turn; many at once, so that the transport can say stop."""
         if not self._parts:
             self._outbox.add(self, self._loop)
         self._parts.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > MAX_HELD_BYTES:
+            self.flush()
 
     def flush(self) -> None:
         """Send now, if anybody is still there."""
-        parts, self._parts = self._parts, []
+        parts, self._parts, self._held_bytes = self._parts, [], 0
         if parts and not self.is_closing():
             self._transport.write(b"".join(parts))
 
@@ -61,6 +76,26 @@ class Answers:
         """Close the connection once all is sent."""
         self.flush()
         self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection, whatever is left to be sent."""
+        self._transport.abort()
+
+
+class Reading(FlowControl):
+    """Reads on only when no request waits for the one before it.
+
+    uvicorn reads on after each answer: who sends without ever reading would fill the memory.
+    """
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read, if all that was read is under way."""
+        if not self._waiting:
+            super().resume_reading()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -74,6 +109,7 @@ class GuardedProtocol(HttpToolsProtocol):
     idle_bytes = 0
     due_since: float | None = None
     answers: Answers
+    active: Any = None  # the request that is being answered, or was last
 
     def __init__(self, *arguments: Any, outbox: Outbox, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -82,16 +118,23 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(transport)
+        self.flow = Reading(transport, self.pipeline)
         self.answers = Answers(transport, self.outbox, self.loop)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         cycle.transport = self.answers
+        self.active = cycle
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, after the answer to what was."""
+        """Refuse what is no HTTP, or end after the answers to whole requests before it."""
         self.answers.flush()
-        super().send_400_response(msg)
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and not cycle.more_body:
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+        else:
+            super().send_400_response(msg)
 
     def shutdown(self) -> None:
         """Stop once what is under way is answered."""
@@ -112,6 +155,9 @@ class GuardedProtocol(HttpToolsProtocol):
         before = self.cycle
         body_bytes = len(before.body) if before is not None else 0
         self._parse(data)
+        if len(self.pipeline) > MAX_PIPELINED:
+            self.transport.abort()
+            return
         cycle = self.cycle
         if cycle is not before or (cycle is not None and len(cycle.body) > body_bytes):
             self.idle_bytes, self.due_since = 0, None
@@ -151,8 +197,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._parse(b"".join([*head, b"\r\n", rest]))
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """A client that closed its sending side after a whole request still gets its answer."""
+        """A client that closed its sending side after whole requests still gets their answers."""
         self.answers.flush()
+        if self.pipeline and self.cycle.more_body:  # the last one is cut off
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self.active
         cycle = self.cycle
         waits = cycle is not None and not cycle.response_complete and not cycle.more_body
         if not waits or self.scheme == "https":

@@ -1,6 +1,6 @@
 """Whose fault a failed write is: the store's, for now, or the payload's, for good.
 
-Hot statements run on the driver's own cursor, so its errors come as often as SQLAlchemy's; both
+Hot statements do not go through SQLAlchemy, so the driver's errors come as often as its own; both
 are judged by what the driver said.
 """
 
@@ -16,6 +16,8 @@ STORE_AWAY = (
     psycopg.OperationalError,  # gone, shutting down, out of disk or memory, a conflict
     psycopg.InterfaceError,  # the connection is closed
     psycopg.InternalError,  # the transaction had failed, or the server turned into a replica
+    psycopg.errors.InvalidSqlStatementName,  # what was prepared is gone: a new connection mends it
+    psycopg.errors.DuplicatePreparedStatement,
     PoolTimeout,
 )
 CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)

@@ -45,8 +45,10 @@ def for_single_reads(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
-def prepare_writer(_connection: Connection) -> None:
-    """Nothing: the server has its own cache."""
+def prepare_writer(connection: Connection) -> None:
+    """Keep psycopg from preparing statements where we do: it drops all of them at a rollback."""
+    driver: Any = connection.connection.driver_connection
+    driver.prepare_threshold = None
 
 
 def begin(connection: Connection) -> int:

@@ -11,15 +11,15 @@ import struct
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.errors import OperationalError, error_from_result
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
 from sqlalchemy import Connection
 
 NULL = b"\xff\xff\xff\xff"
 # Dimensions, whether NULLs may come, element type, length, lower bound.
 HEADER = struct.Struct(">iiIii").pack
-length_of = struct.Struct(">i").pack
+LENGTH = struct.Struct(">i").pack
 BIGINT_OID = 20
 BINARY = 1
 FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
@@ -35,11 +35,12 @@ class Parameter(NamedTuple):
 def run(connection: Connection, statement: str, parameters: Sequence[Parameter]) -> PGresult:
     """Run a statement with $1, $2 … in this connection's transaction. Raises psycopg.Error.
 
-    The types of its parameters must be the same each time.
+    The types of its parameters must be the same each time. For connections on which psycopg itself
+    prepares nothing: after a rollback it would let go of our statements with its own.
     """
     pgconn: PGconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]
     if pgconn.transaction_status == TransactionStatus.IDLE:
-        run_plain(connection, "BEGIN")
+        raise RuntimeError("no transaction is open; rows are written by the store's writer")
     names: dict[str, bytes] = connection.info.setdefault("prepared", {})
     name = names.get(statement)
     if name is None:
@@ -59,9 +60,11 @@ def run_plain(connection: Connection, statements: str) -> PGresult:
 
 def checked(result: PGresult) -> PGresult:
     """The result of a statement that worked. Raises the psycopg.Error of one that did not."""
-    if result.status not in FINE:
-        raise error_from_result(result)
-    return result
+    if result.status in FINE:
+        return result
+    if result.error_field(DiagnosticField.SQLSTATE) is None:  # libpq says it: the server is gone
+        raise OperationalError(result.get_error_message())
+    raise error_from_result(result)
 
 
 def rows_of(result: PGresult) -> list[tuple[str, ...]]:
@@ -85,7 +88,7 @@ def of_text(values: Sequence[str]) -> bytes:
 
 def of_bytes(values: Sequence[bytes]) -> bytes:
     """The elements of bytea[]."""
-    return b"".join([part for value in values for part in (length_of(len(value)), value)])
+    return b"".join([part for value in values for part in (LENGTH(len(value)), value)])
 
 
 def of_bool(values: Sequence[object]) -> bytes:

@@ -1,15 +1,19 @@
 """Rows that one transaction inserts, on every database: what comes back is what was written."""
 
+import socket
 from collections.abc import Sequence
+from os import dup
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
 from enrich.tables import Spending
-from service.errors import NotStorable
-from service.store import Store
-from service.store.store import words_of
+from service.errors import NotStorable, StoreUnavailable
+from service.store import Store, open_store
+from service.store.prepared import run_plain
+from service.store.store import make_engine, words_of
 from service.store.tables import Rows
 
 WORDS = [
@@ -91,3 +95,59 @@ def test_a_value_that_no_database_holds_is_not_storable(
 ) -> None:
     with pytest.raises(NotStorable):
         insert(store, deliveries(column, [value]))
+
+
+def test_rows_are_inserted_after_a_refused_payload_however_often_others_ran(store: Store) -> None:
+    """After a rollback psycopg drops every prepared statement, if it has prepared one itself."""
+
+    def ask(connection: Connection, _tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
+        connection.execute(text("SELECT count(*) FROM deliveries WHERE id = :id"), {"id": 7})
+        return payloads
+
+    insert(store, deliveries("id", [1]))
+    for _ in range(10):
+        store.write_now(ask, None)
+    with pytest.raises(NotStorable):
+        insert(store, deliveries("url", ["\ud800"]))
+    insert(store, deliveries("id", [2]))
+    assert found(store, "id") == [1, 2]
+
+
+def test_rows_are_inserted_again_after_the_server_lost_what_was_prepared(
+    postgres_url: str,
+) -> None:
+    store = open_store(postgres_url)
+
+    def forget(connection: Connection, _tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
+        connection.exec_driver_sql("DEALLOCATE ALL")
+        return payloads
+
+    insert(store, deliveries("id", [1]))
+    store.write_now(forget, None)
+    with pytest.raises(StoreUnavailable):
+        insert(store, deliveries("id", [2]))
+    insert(store, deliveries("id", [2]))
+    assert found(store, "id") == [1, 2]
+    store.close()
+
+
+def test_rows_outside_of_a_transaction_are_refused(postgres_url: str) -> None:
+    """They would be in one that nobody commits."""
+    store = open_store(postgres_url)
+    with store.read_once() as connection, pytest.raises(RuntimeError, match="no transaction"):
+        words_of(connection).insert_rows(connection, deliveries("id", [1]))
+    store.close()
+
+
+def test_a_statement_that_finds_the_server_gone_says_so(postgres_url: str) -> None:
+    engine = make_engine(postgres_url)
+    with engine.connect() as connection, pytest.raises(psycopg.OperationalError):
+        run_plain(connection, "BEGIN")
+        driver: Any = connection.connection.driver_connection
+        with socket.socket(fileno=dup(driver.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+        try:
+            run_plain(connection, "SELECT 1")
+        finally:
+            connection.invalidate()
+    engine.dispose()

@@ -4,10 +4,21 @@ import asyncio
 import socket
 from asyncio import Transport
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+import uvicorn
 from servers.receiver import RunningReceiver, read_answer, status_of, wire
 
-from service.receiving.connections import Answers, Outbox
+from uvicorn.server import ServerState
+
+from service.receiving.connections import (
+    MAX_HELD_BYTES,
+    MAX_PIPELINED,
+    Answers,
+    GuardedProtocol,
+    Outbox,
+)
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -16,13 +27,26 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Sent(Transport):
     """A transport that keeps what it is told to send."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_broken: bool = False) -> None:
         super().__init__()
         self.pieces: list[bytes] = []
-        self.closed = False
+        self.closed = self.is_reading = False
+        self.is_broken = is_broken
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
-        self.pieces.append(data)
+        if self.is_broken:
+            raise OSError
+        if not self.closed:
+            self.pieces.append(data)
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def abort(self) -> None:
+        self.closed = True
 
     def is_closing(self) -> bool:
         return self.closed
@@ -78,6 +102,103 @@ def test_nothing_is_sent_to_a_connection_that_is_gone() -> None:
     gone, here = Sent(), Sent()
     written((gone, HEAD), (here, HEAD), end=lambda _: setattr(gone, "closed", True))
     assert (gone.pieces, here.pieces) == ([], [HEAD])
+
+
+def test_a_connection_that_breaks_is_closed_and_costs_no_other_its_answer() -> None:
+    broken, here = Sent(is_broken=True), Sent()
+    written((broken, HEAD), (here, HEAD), end=nothing)
+    assert (broken.closed, here.pieces) == (True, [HEAD])
+
+
+def test_much_is_not_held_until_the_end_of_the_turn() -> None:
+    sent = Sent()
+    seen: list[int] = []
+    written((sent, b"x" * MAX_HELD_BYTES), (sent, b"y"), end=lambda _: seen.append(len(sent.pieces)))
+    assert seen == [1]
+
+
+class Line:
+    """One connection of a server whose application answers /now at once, else never."""
+
+    def __init__(self) -> None:
+        self.sent = Sent()
+        self.asked: list[str] = []
+        config = uvicorn.Config(self, log_config=None, access_log=False)
+        config.load()
+        self.protocol = GuardedProtocol(
+            config=config, server_state=ServerState(), app_state={}, outbox=Outbox()
+        )
+        self.protocol.connection_made(self.sent)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
+        if scope["path"] != "/now":
+            await asyncio.Event().wait()
+        await send({"type": "http.response.start", "status": 202, "headers": LENGTH})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+
+LENGTH = [(b"content-length", b"2")]
+NOW = b"GET /now HTTP/1.1\r\nhost: here\r\n\r\n"
+LATER = b"GET /later HTTP/1.1\r\nhost: here\r\n\r\n"
+
+
+def after(*came: bytes, end: Callable[[GuardedProtocol], object] = lambda _: None) -> Line:
+    """A connection on which this came, a turn for each; `end` before the last answer has left."""
+
+    async def turns() -> Line:
+        line = Line()
+        for data in came:
+            line.protocol.data_received(data)
+            await asyncio.sleep(0)
+        end(line.protocol)
+        return line
+
+    return asyncio.run(turns())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        GuardedProtocol.eof_received,
+        GuardedProtocol.shutdown,
+        lambda protocol: protocol.data_received(b"what is this\r\n\r\n"),
+    ],
+    ids=["end of the client's side", "shutdown", "garbage"],
+)
+def test_an_answer_that_is_ready_leaves_before_the_connection_ends(
+    end: Callable[[GuardedProtocol], object],
+) -> None:
+    sent = after(NOW, end=end).sent
+    assert sent.pieces[:1] and status_of(sent.pieces[0]) == 202
+
+
+def test_nothing_more_is_read_while_requests_wait_for_the_one_before() -> None:
+    assert not after(NOW + LATER + LATER).sent.is_reading
+
+
+def test_reading_goes_on_once_no_request_waits() -> None:
+    line = after(NOW + NOW, b"", b"", b"")
+    assert (line.asked, line.sent.is_reading) == (["/now", "/now"], True)
+
+
+def test_a_client_that_sends_too_much_without_reading_is_let_go() -> None:
+    assert after(LATER * (MAX_PIPELINED + 2)).sent.closed
+
+
+def test_a_delivery_with_garbage_behind_it_is_answered_and_then_the_connection_ends(
+    here: RunningReceiver,
+) -> None:
+    answer = here.raw(wire(here.sources["a"].delivery()) + b"what is this\r\n\r\n")
+    assert (status_of(answer), answer.count(b"HTTP/1.1 ")) == (202, 1)
+
+
+def test_a_delivery_before_one_that_breaks_off_is_answered(here: RunningReceiver) -> None:
+    whole, cut = (wire(here.sources["a"].delivery()) for _ in range(2))
+    with socket.create_connection(here.address, timeout=30) as connection:
+        connection.sendall(whole + cut[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        assert status_of(read_answer(connection)) == 202
 
 
 def test_head_is_answered_and_the_connection_goes_on(here: RunningReceiver) -> None:
