@@ -37,7 +37,9 @@ class AckTimes:
             observe = self._histogram.labels(source).observe
             for seconds in waited:
                 observe(seconds)
-        return [(s, [int(t * 1_000_000 + 0.5) / 1000 for t in waited]) for s, waited in times.items()]
+        return [
+            (s, [int(t * 1_000_000 + 0.5) / 1000 for t in waited]) for s, waited in times.items()
+        ]
 
 
 def store_acks(

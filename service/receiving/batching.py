@@ -21,7 +21,7 @@ from service.verification.verify import Verified
 Acknowledge = Callable[[Endpoint, Request, Receipt], Answer]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
     """A whole request on its way, and what the steps so far found.
 

@@ -85,7 +85,8 @@ class Answers:
 class Reading(FlowControl):
     """Reads on only when no request waits for the one before it.
 
-    uvicorn reads on after each answer: who sends without ever reading would fill the memory.
+    uvicorn reads on after each answer: who sends without ever reading would fill the memory, and
+    who ends after half a request would not be answered to the whole one before it.
     """
 
     def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
@@ -109,7 +110,6 @@ class GuardedProtocol(HttpToolsProtocol):
     idle_bytes = 0
     due_since: float | None = None
     answers: Answers
-    active: Any = None  # the request that is being answered, or was last
 
     def __init__(self, *arguments: Any, outbox: Outbox, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -123,7 +123,6 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         cycle.transport = self.answers
-        self.active = cycle
         super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:
@@ -199,9 +198,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client that closed its sending side after whole requests still gets their answers."""
         self.answers.flush()
-        if self.pipeline and self.cycle.more_body:  # the last one is cut off
-            self.pipeline.popleft()
-            self.cycle = self.pipeline[0][0] if self.pipeline else self.active
         cycle = self.cycle
         waits = cycle is not None and not cycle.response_complete and not cycle.more_body
         if not waits or self.scheme == "https":

@@ -141,13 +141,11 @@ def test_rows_outside_of_a_transaction_are_refused(postgres_url: str) -> None:
 
 def test_a_statement_that_finds_the_server_gone_says_so(postgres_url: str) -> None:
     engine = make_engine(postgres_url)
-    with engine.connect() as connection, pytest.raises(psycopg.OperationalError):
-        run_plain(connection, "BEGIN")
+    with engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
         with socket.socket(fileno=dup(driver.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
-        try:
+        with pytest.raises(psycopg.OperationalError):
             run_plain(connection, "SELECT 1")
-        finally:
-            connection.invalidate()
+        connection.invalidate()
     engine.dispose()

@@ -127,22 +127,6 @@ def test_an_acknowledgement_that_fails_is_its_own(kept: Store) -> None:
     assert [type(outcome) for outcome in outcomes] == [Receipt, KeyError, Receipt]
 
 
-def test_a_body_whose_acknowledgement_fails_is_let_go_at_once(kept: Store) -> None:
-    source = Source()
-    body = b'{"type": "nowhere.else"}'
-
-    def fail(*_: Any) -> Any:
-        raise KeyError
-
-    gc.collect()
-    gc.disable()
-    try:
-        in_one_turn(kept, source, [request_of(source.delivery(body))], acknowledge=fail)
-        assert not [e for e in gc.get_objects() if type(e) is Request and e.body == body]
-    finally:
-        gc.enable()
-
-
 class Panic(BaseException):
     """What a library in Rust raises where it is at its end."""
 
