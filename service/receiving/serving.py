@@ -16,7 +16,8 @@ import uvicorn
 from litestar import Litestar
 
 from service.errors import SettingsError
-from service.receiving.connections import GuardedProtocol, Outbox, sweep
+from service.receiving.connections import GuardedProtocol, sweep
+from service.receiving.outbox import Outbox
 from service.settings import ReceiveSettings
 
 BACKLOG = 4096

@@ -11,13 +11,8 @@ import uvicorn
 from servers.receiver import RunningReceiver, read_answer, status_of, wire
 from uvicorn.server import ServerState
 
-from service.receiving.connections import (
-    MAX_HELD_BYTES,
-    MAX_PIPELINED,
-    Answers,
-    GuardedProtocol,
-    Outbox,
-)
+from service.receiving.connections import MAX_PIPELINED, GuardedProtocol
+from service.receiving.outbox import MAX_HELD_BYTES, Answers, Outbox
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
