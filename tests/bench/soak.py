@@ -4,7 +4,8 @@ python -m tests.bench.soak [--minutes 30] [--rate 100] [--write]   (make soak MI
 Runs `hooksift serve` (stub, landing every second) on a new folder; of a hundred deliveries 80 are
 new, 10 repeat an earlier one, 5 have a bad signature, 3 do not parse, 2 go to an unknown source.
 Compares the minute after the fifth (or a fifth of the time) with the last; exits 1 where something
-grew. Memory is compared by the medians of these minutes, as it swings with each merge of the
+grew. Sockets are mostly those of the load, which opens more where answers take longer: they have a
+bound. Memory is compared by the medians of these minutes, as it swings with each merge of the
 history, and from ten minutes on: before, the caches of SQLite and DuckDB still fill, up to a bound.
 """
 
@@ -38,7 +39,14 @@ MAX_WAL_BYTES = 80 << 20
 STRETCH_SECONDS = 60.0  # of which the median counts: the history is merged once in each
 SHOWN = 6  # stretches in the report, first and last of them compared
 TITLE = "Soak"
-COLUMNS = ("after s", "RSS MB, median of a minute", "most MB", "WAL MB", "open files")
+COLUMNS = (
+    "after s",
+    "RSS MB, median of a minute",
+    "most MB",
+    "WAL MB",
+    "open files",
+    "most sockets",
+)
 CONFIG = """
 data = "{folder}/data"
 log_level = "warning"
@@ -60,7 +68,8 @@ class Sample:
     seconds: float
     rss_mb: float
     wal_mb: float
-    files: int
+    files: int  # without sockets
+    sockets: int
 
 
 @dataclass
@@ -103,12 +112,22 @@ def size_of(path: Path) -> int:
         return 0
 
 
+def target_of(link: Path) -> str:
+    """What an open file is; empty once it is closed."""
+    try:
+        return str(link.readlink())
+    except FileNotFoundError:
+        return ""
+
+
 def measured(pid: int, data: Path, began: float) -> Sample:
     status = Path(f"/proc/{pid}/status").read_text()
     rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     wal = sum(size_of(path) for path in data.rglob("*-wal"))
-    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return Sample(time.monotonic() - began, rss / 1024, wal / (1 << 20), files)
+    opened = [target_of(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    sockets = sum(target.startswith("socket:") for target in opened)
+    files = len(opened) - sockets
+    return Sample(time.monotonic() - began, rss / 1024, wal / (1 << 20), files, sockets)
 
 
 async def drive(
@@ -182,6 +201,7 @@ def grown_in(samples: list[Sample], answers: Counter[int]) -> list[str]:
     first, *_, last = stretches_of(samples)
     most_wal = max(sample.wal_mb for sample in samples)
     most_rss = max(sample.rss_mb for sample in samples)
+    most_sockets = max(sample.sockets for sample in samples)
     growth = usual_mb(last) / usual_mb(first)
     grown = []
     if most_rss > MAX_RSS_MB:
@@ -190,6 +210,8 @@ def grown_in(samples: list[Sample], answers: Counter[int]) -> list[str]:
         grown.append(f"RSS grew by {growth - 1:.0%}")
     if usual_files(last) > usual_files(first) + SPARE_FILES:
         grown.append(f"open files grew from {usual_files(first)} to {usual_files(last)}")
+    if most_sockets > CONNECTIONS + SPARE_FILES:
+        grown.append(f"{most_sockets} sockets; the load has {CONNECTIONS}")
     if most_wal > MAX_WAL_BYTES >> 20:
         grown.append(f"the WAL reached {most_wal:.0f} MB")
     if any(status >= 500 for status in answers):
@@ -206,6 +228,7 @@ def report_of(samples: list[Sample], answers: Counter[int], minutes: float, rate
             f"{max(s.rss_mb for s in stretch):.0f}",
             f"{max(s.wal_mb for s in stretch):.1f}",
             usual_files(stretch),
+            max(s.sockets for s in stretch),
         )
         for stretch in stretches_of(samples)
     ]
