@@ -2,6 +2,8 @@
 
 python -m tests.bench.two_receivers [--seconds 4] [--rounds 3] [--write]
 The receivers share a core, so that their CPU can be compared with one's; the load has the other.
+Requests that come together share work, so two that share one's connections cost more by that alone:
+they are measured so, and with as many connections each as the one has.
 While they run, pg_stat_activity is asked every 10 ms what each of their connections waits for.
 """
 
@@ -28,12 +30,13 @@ from tests.bench.running import (
 
 TITLE = "Two receivers on one PostgreSQL"
 PAUSE_SECONDS = 0.01
+SCENES = ((1, CONNECTIONS), (2, CONNECTIONS // 2), (2, CONNECTIONS))  # receivers, connections each
 BUSY = (
     "SELECT coalesce(wait_event_type, 'CPU') FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
 )
 COLUMNS = (
-    "receivers", "deliveries/s", "server CPU, us each", "x one", "p99 ms",
+    "receivers", "connections each", "deliveries/s", "server CPU, us each", "x one", "p99 ms",
     "busy connections in a lock wait", "of it in a short internal one",
 )  # fmt: skip
 
@@ -65,9 +68,8 @@ class Waits:
         return self.counts[kind] / max(1, self.counts.total())
 
 
-def measure(servers: list[Server], seconds: float) -> dict[str, float]:
-    """All of them at full load, the connections shared out."""
-    each = CONNECTIONS // len(servers)
+def measure(servers: list[Server], each: int, seconds: float) -> dict[str, float]:
+    """All of them at full load, with so many connections each."""
     with Waits(servers[0].url) as waits, ThreadPoolExecutor(len(servers)) as threads:
         told = list(threads.map(lambda s: load(s, seconds, connections=each), servers))
     answered = sum(t["answered"] for t in told)
@@ -80,18 +82,18 @@ def measure(servers: list[Server], seconds: float) -> dict[str, float]:
     }
 
 
-def compare(folder: Path, seconds: float, rounds: int) -> dict[int, dict[str, float]]:
-    """Medians for one receiver and for two, in turn."""
-    runs: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+def compare(folder: Path, seconds: float, rounds: int) -> dict[tuple[int, int], dict[str, float]]:
+    """Medians for each number of receivers and of connections each, in turn."""
+    runs: dict[tuple[int, int], list[dict[str, float]]] = {scene: [] for scene in SCENES}
     with databases(folder, ["postgresql"]) as makers, ExitStack() as stack:
         url, keys = makers["postgresql"](), make_keys()
         servers = [stack.enter_context(running("ours", url, keys, folder)) for _ in range(2)]
         for _ in range(rounds):
-            for count, found in runs.items():
-                found.append(measure(servers[:count], seconds))
+            for (count, each), found in runs.items():
+                found.append(measure(servers[:count], each, seconds))
     return {
-        count: {key: statistics.median(run[key] for run in found) for key in found[0]}
-        for count, found in runs.items()
+        scene: {key: statistics.median(run[key] for run in found) for key in found[0]}
+        for scene, found in runs.items()
     }
 
 
@@ -108,20 +110,21 @@ def main() -> None:
     rows = [
         [
             count,
+            each,
             f"{row['rate']:,.0f}",
             f"{row['cpu_us']:.0f}",
-            f"{row['cpu_us'] / found[1]['cpu_us']:.2f}",
+            f"{row['cpu_us'] / found[SCENES[0]]['cpu_us']:.2f}",
             f"{row['p99_ms']:.1f}",
             f"{row['lock']:.1%}",
             f"{row['lwlock']:.1%}",
         ]
-        for count, row in found.items()
+        for (count, each), row in found.items()
     ]
     report = [
         (
             f"`python -m tests.bench.two_receivers --seconds {asked.seconds:g} --rounds"
-            f" {asked.rounds}`: full load, {CONNECTIONS} connections in all, medians of interleaved"
-            f" rounds; both receivers on one core. pg_stat_activity asked every"
+            f" {asked.rounds}`: full load, medians of interleaved rounds;"
+            f" both receivers on one core. pg_stat_activity asked every"
             f" {PAUSE_SECONDS * 1000:g} ms; shares are of samples in which a connection was busy."
         ),
         "",
