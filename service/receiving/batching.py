@@ -46,13 +46,19 @@ class Entry:
         try:
             answer = self.acknowledge(self.endpoint, self.request, receipt)
         except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
-            end(self, error)
+            self.set_exception(error)
         else:
             self.outcome.set_result(answer)
 
     def set_exception(self, error: BaseException) -> None:
-        """It could not be stored."""
-        self.outcome.set_exception(error)
+        """Tell whoever waits, if anybody does, that it ended here.
+
+        The entry lets go of the outcome: the error's traceback holds the entry with its body, and
+        all of them would be a cycle, which waits for a garbage collection.
+        """
+        if not self.done():
+            self.outcome.set_exception(error)
+            del self.outcome
 
 
 class Batching:
@@ -92,7 +98,8 @@ class Batching:
             self._take_steps(entries)
         except BaseException:  # nobody may wait for ever, not even for what panics
             for entry in entries:
-                end(entry, RuntimeError("the turn that this request came in has failed"))
+                failed = RuntimeError("the turn that this request came in has failed")
+                entry.set_exception(failed)
             raise
 
     def _take_steps(self, entries: Sequence[Entry]) -> None:
@@ -136,23 +143,11 @@ class Batching:
 
 def goes_on(entry: Entry, step: Callable[[Entry], None]) -> bool:
     """Take a step; False where the request ended here, or nobody waits for it any more."""
-    if entry.outcome.done():
+    if entry.done():
         return False
     try:
         step(entry)
     except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
-        end(entry, error)
+        entry.set_exception(error)
         return False
     return True
-
-
-def end(entry: Entry, error: Exception) -> None:
-    """Tell whoever waits, if anybody does.
-
-    The entry lets go of the outcome: the error's traceback holds the entry with its body, and all
-    of them would be a cycle, which waits for a garbage collection.
-    """
-    outcome: asyncio.Future[Answer | Reply] | None = getattr(entry, "outcome", None)
-    if outcome is not None and not outcome.done():
-        outcome.set_exception(error)
-        del entry.outcome
