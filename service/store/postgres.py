@@ -24,14 +24,21 @@ SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
 
 
 def make_engine(url: URL) -> Engine:
-    """An engine on psycopg that notices a restarted server before it hands out a connection."""
+    """An engine on psycopg that notices a restarted server before it hands out a connection.
+
+    psycopg prepares no statement by itself: PostgreSQL would keep plans (see `prepare_writer`).
+    """
     return create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
         hide_parameters=True,  # of errors, which may be logged: they hold bodies
         pool_size=10,
         pool_timeout=5,
-        connect_args={"connect_timeout": 5, "application_name": "hooksift"},
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "hooksift",
+            "prepare_threshold": None,
+        },
     )
 
 
@@ -46,9 +53,11 @@ def for_single_reads(engine: Engine) -> Engine:
 
 
 def prepare_writer(connection: Connection) -> None:
-    """Keep psycopg from preparing statements where we do: it drops all of them at a rollback."""
-    driver: Any = connection.connection.driver_connection
-    driver.prepare_threshold = None
+    """Make PostgreSQL plan each time what is prepared on this connection.
+
+    A plan that it keeps from when a table was small reads all of it once it is large.
+    """
+    run_plain(connection, "SET plan_cache_mode = force_custom_plan")
 
 
 def begin(connection: Connection) -> int:

@@ -35,8 +35,8 @@ class Parameter(NamedTuple):
 def run(connection: Connection, statement: str, parameters: Sequence[Parameter]) -> PGresult:
     """Run a statement with $1, $2 … in this connection's transaction. Raises psycopg.Error.
 
-    The types of its parameters must be the same each time. For connections on which psycopg itself
-    prepares nothing: after a rollback it would let go of our statements with its own.
+    The types of its parameters must be the same each time. psycopg itself must prepare nothing on
+    this connection: after a rollback it would let go of our statements with its own.
     """
     pgconn: PGconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]
     if pgconn.transaction_status == TransactionStatus.IDLE:
