@@ -17,7 +17,16 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
 
-from service.store.prepared import Parameter, array_of, arrays_of, bigint, rows_of, run, run_plain
+from service.store.prepared import (
+    Parameter,
+    array_of,
+    arrays_of,
+    bigint,
+    rows_of,
+    run,
+    run_plain,
+    words,
+)
 from service.store.tables import Rows
 
 SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
@@ -148,29 +157,34 @@ def pick_work(
     SKIP LOCKED lets any number of workers claim side by side. The outer limit cuts nothing: it
     tells the planner how few rows come, which otherwise reads the whole table to update them.
     """
-    most = sum(quota for _, quota in quotas)
-    rows = cursor(connection).execute(
+    sources, limits = zip(*quotas, strict=True)
+    picked = run(
+        connection,
         "WITH picked AS ("
-        " SELECT w.* FROM unnest(%s::text[], %s::int[]) AS q(source, quota), LATERAL ("
+        " SELECT w.* FROM unnest($1, $2) AS q(source, quota), LATERAL ("
         "  SELECT event_id, name, i.source, tries, available_at FROM work_items i"
-        "  WHERE kind = %s AND i.source = q.source AND priority = %s AND available_at <= %s"
+        "  WHERE kind = $3 AND i.source = q.source AND priority = $4 AND available_at <= $5"
         "  ORDER BY available_at LIMIT q.quota FOR UPDATE SKIP LOCKED) w"
-        f" LIMIT {int(most)})"
-        " UPDATE work_items w SET available_at = %s, lease = %s, tries = w.tries + 1"
-        " FROM picked p WHERE w.event_id = p.event_id AND w.kind = %s AND w.name = p.name"
+        " LIMIT $6)"
+        " UPDATE work_items w SET available_at = $7, lease = $8, tries = w.tries + 1"
+        " FROM picked p WHERE w.event_id = p.event_id AND w.kind = $3 AND w.name = p.name"
         " RETURNING p.event_id, p.name, p.source, p.tries, p.available_at",
         [
-            [source for source, _ in quotas],
-            [quota for _, quota in quotas],
-            kind,
-            priority,
-            now,
-            until,
-            lease,
-            kind,
+            array_of("TEXT", sources),
+            array_of("INTEGER", limits),
+            words(kind),
+            bigint(priority),
+            bigint(now),
+            bigint(sum(limits)),
+            bigint(until),
+            bigint(lease),
         ],
     )
-    return sorted(rows.fetchall(), key=lambda row: row[4])
+    rows = [
+        (int(event_id), name, source, int(tries), int(available_at))
+        for event_id, name, source, tries, available_at in rows_of(picked)
+    ]
+    return sorted(rows, key=lambda row: row[4])
 
 
 def delete_held(connection: Connection, held: Iterable[tuple[int, str, str, int]]) -> list[bool]:

@@ -21,6 +21,7 @@ NULL = b"\xff\xff\xff\xff"
 HEADER = struct.Struct(">iiIii").pack
 LENGTH = struct.Struct(">i").pack
 BIGINT_OID = 20
+TEXT_OID = 25
 BINARY = 1
 FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
@@ -81,6 +82,11 @@ def bigint(value: int) -> Parameter:
     return Parameter(BIGINT_OID, struct.pack(">q", value))
 
 
+def words(value: str) -> Parameter:
+    """One text."""
+    return Parameter(TEXT_OID, value.encode())
+
+
 def of_text(values: Sequence[str]) -> bytes:
     """The elements of text[]."""
     return of_bytes([value.encode() for value in values])
@@ -113,7 +119,7 @@ KINDS: dict[str, tuple[int, int, Callable[[Sequence[Any]], bytes]]] = {
     "BYTEA": (1001, 17, of_bytes),
     "BIGINT": (1016, BIGINT_OID, numbers("q")),
     "INTEGER": (1007, 23, numbers("i")),
-    "TEXT": (1009, 25, of_text),
+    "TEXT": (1009, TEXT_OID, of_text),
     "FLOAT": (1022, 701, numbers("d")),
 }
 
