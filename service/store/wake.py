@@ -55,6 +55,7 @@ class PostgresWake(LocalWake):
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads: dict[str, threading.Thread] = {}
+        self._own_pid = 0  # of the connection that notifies
 
     def subscribe(
         self, kind: str, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]
@@ -89,6 +90,7 @@ class PostgresWake(LocalWake):
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._dsn, autocommit=True) as connection:
+                    self._own_pid = connection.info.backend_pid
                     while self._news.wait() and not self._stop.is_set():
                         self._news.clear()
                         with self._lock:
@@ -107,7 +109,8 @@ class PostgresWake(LocalWake):
                     connection.execute(f"LISTEN {CHANNEL}")
                     while not self._stop.is_set():
                         for notice in connection.notifies(timeout=0.5):
-                            LocalWake.announce(self, {notice.payload})
+                            if notice.pid != self._own_pid:  # whom that is for heard it here
+                                super().announce({notice.payload})
                             if self._stop.is_set():
                                 break
             except psycopg.Error as error:

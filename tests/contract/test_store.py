@@ -3,14 +3,17 @@
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, make_url, text
 
 from service.errors import NotStorable, StoreUnavailable
 from service.store import Store, open_store
+from service.store.wake import CHANNEL, PostgresWake
 from service.store.writer import MAX_BATCH_BYTES, MAX_WAITING, MAX_WAITING_BYTES
 
 
@@ -251,6 +254,37 @@ def test_subscribers_hear_of_work_that_another_process_committed(
         raise AssertionError("nobody told")
 
     asyncio.run(hear())
+
+
+def test_subscribers_are_told_once_of_work_of_their_own_process(postgres_url: str) -> None:
+    wake = PostgresWake(make_url(postgres_url))
+    heard: list[str] = []
+
+    async def hear(raw: psycopg.Connection) -> None:
+        loop = asyncio.get_running_loop()
+        last = asyncio.Event()
+        for kind in ("ours", "others"):
+            wake.subscribe(kind, loop, lambda kind=kind: heard.append(kind))
+        wake.subscribe("others", loop, last.set)
+
+        async def hear_others() -> None:
+            last.clear()
+            while not last.is_set():  # the subscription starts on a thread of its own
+                raw.execute("SELECT pg_notify(%s, 'others')", (CHANNEL,))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(last.wait(), 0.1)
+
+        await hear_others()
+        raw.execute(f"LISTEN {CHANNEL}")
+        wake.announce({"ours"})
+        while "ours" not in {notice.payload for notice in raw.notifies(timeout=30, stop_after=1)}:
+            continue
+        await hear_others()  # which come after ours, if that comes at all
+
+    with psycopg.connect(postgres_url, autocommit=True) as raw:
+        asyncio.run(hear(raw))
+    wake.close()
+    assert heard.count("ours") == 1
 
 
 def test_only_the_writer_has_a_large_page_cache(tmp_path: Path) -> None:
