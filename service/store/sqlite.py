@@ -87,8 +87,8 @@ def claim_keys(
         "INSERT INTO dedup_keys (digest, delivery_id, expires_at) VALUES (?, ?, ?)"
         " ON CONFLICT (digest) DO UPDATE SET"
         " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
-        f" WHERE dedup_keys.expires_at <= {int(now)}",
-        keys,
+        " WHERE dedup_keys.expires_at <= ?",
+        [(*key, now) for key in keys],
     )
     if taken.rowcount == len(keys):
         return {}
