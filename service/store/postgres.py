@@ -246,19 +246,19 @@ def news_condition(since: str | None, until: str) -> str:
     Both are snapshots, so a transaction that was still open at `since` is news when it commits,
     and one that is open holds nobody back. The first term only lets the index find them.
     """
-    now = checked(until)
+    now = snapshot_of(until)
     condition = f"pg_visible_in_snapshot(tx::text::xid8, '{now}'::pg_snapshot)"
     condition = f"tx < {now.split(':')[1]} AND {condition}"
     if since is None:
         return condition
-    then = checked(since)
+    then = snapshot_of(since)
     return (
         f"tx >= {then.split(':')[0]} AND {condition}"
         f" AND NOT pg_visible_in_snapshot(tx::text::xid8, '{then}'::pg_snapshot)"
     )
 
 
-def checked(snapshot: str) -> str:
+def snapshot_of(snapshot: str) -> str:
     """The snapshot, known to be nothing but one."""
     if not SNAPSHOT.fullmatch(snapshot):
         raise ValueError(f"not a snapshot: {snapshot!r}")

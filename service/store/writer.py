@@ -130,10 +130,17 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        while batch := self._take():
+        while self._write_next():
+            continue
+        self._drop_connection()
+
+    def _write_next(self) -> bool:
+        """Write what waits, and let go of it. False once the store is closed and nothing does."""
+        batch = self._take()
+        if batch:
             self._write(batch)
             settle(batch)
-        self._drop_connection()
+        return bool(batch)
 
     def _take(self) -> list[Job]:
         with self._news:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -55,6 +56,22 @@ async def write_together(store: Store, *jobs: tuple[Any, ...]) -> list[Any]:
     gate.opened.set()
     await busy
     return await asyncio.gather(*futures, return_exceptions=True)
+
+
+class Large:
+    """A payload that weighs."""
+
+
+def test_what_was_written_is_let_go_of(store: Store) -> None:
+    def handler(_connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        return [None] * len(payloads)
+
+    gone = threading.Event()
+    payload = Large()
+    weakref.finalize(payload, gone.set)
+    store.write_now(handler, payload)
+    del payload
+    assert gone.wait(30)
 
 
 def test_a_result_comes_after_the_commit(store: Store) -> None:
