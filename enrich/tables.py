@@ -144,6 +144,7 @@ class Reuse(SQLModel, table=True):
     """Which enrichment stands for a fingerprint, and until when."""
 
     __tablename__: ClassVar[str] = "reuse"
+    __table_args__ = (Index("reuse_enrichment", "enrichment_id"),)
 
     digest: bytes = Field(
         sa_type=LargeBinary,
@@ -192,6 +193,7 @@ class OwnTag(SQLModel, table=True):
     """A tag that we, or a person after us, put on a ticket; written before the call is made."""
 
     __tablename__: ClassVar[str] = "own_tags"
+    __table_args__ = (Index("own_tags_event", "event_id"),)
 
     target: str = Field(sa_type=Text, primary_key=True, description="name of the configured target")
     ticket: str = Field(sa_type=Text, primary_key=True, description="project and id, validated")

@@ -37,6 +37,14 @@ def note(
     )
 
 
+def note_more(connection: Connection, entry_id: int, count: int) -> None:
+    """Count on, in a transaction that does more of a deed."""
+    connection.execute(
+        text("UPDATE audit SET row_count = row_count + :count WHERE id = :id"),
+        {"count": count, "id": entry_id},
+    )
+
+
 def person() -> str:
     """The user who runs this command, as the machine knows them."""
     try:

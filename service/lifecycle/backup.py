@@ -103,7 +103,8 @@ def _dump_postgresql(url: URL, part: Path) -> None:
         command, capture_output=True, text=True, check=False, env=environment
     )
     if done.returncode:
-        raise BackupError(f"pg_dump: {(done.stderr.strip().splitlines() or ['no reason'])[-1]}")
+        said = " ".join(line.strip() for line in done.stderr.splitlines()) or "no reason"
+        raise BackupError(said if said.startswith("pg_dump") else f"pg_dump: {said}")
 
 
 def _to_disk(path: Path) -> None:

@@ -6,7 +6,7 @@ tombstone and dedup keys that never expire: sent again, it is acknowledged and n
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,16 +16,25 @@ from sqlalchemy import Connection, text
 
 from service.errors import HooksiftError, StoreUnavailable
 from service.lifecycle.audit import note
-from service.lifecycle.person_scan import Hit, files_that_hold, find_person, tables_of
-from service.lifecycle.retention import delete_events
+from service.lifecycle.events_by_age import delete_events
+from service.lifecycle.pacing import write_in_pieces
+from service.lifecycle.person_scan import (
+    Hit,
+    Table,
+    files_that_hold,
+    find_person,
+    rows_of,
+    tables_of,
+)
 from service.store import Store
 from service.store.intake import digest_of
 from service.store.tables import to_microseconds
 
 LEAST_LETTERS = 4
-BATCH = 200
+BATCH = 200  # ids that one question names
 ROUNDS = 3  # what came in during a scan is found by the next
 CHECKPOINT_SECONDS = 30.0
+SMALL_BYTES = 64 << 20  # of a file that is rewritten in about half a second
 NEVER = to_microseconds(datetime(9999, 1, 1, tzinfo=UTC))
 WHOLE_DELIVERY = frozenset({"headers", "url", "address", "delivery_key"})
 UNREACHED = (
@@ -104,54 +113,80 @@ def events_of(connection: Connection, delivery: int) -> set[int]:
 def deliveries_of(connection: Connection, events: Iterable[int]) -> set[int]:
     """The deliveries of events."""
     found: set[int] = set()
-    for batch in batches(sorted(events)):
-        rows = connection.execute(
-            text(f"SELECT delivery_id FROM events WHERE id IN ({', '.join(map(str, batch))})")
-        )
+    wanted = sorted(events)
+    for start in range(0, len(wanted), BATCH):
+        listed = ", ".join(map(str, wanted[start : start + BATCH]))
+        rows = connection.execute(text(f"SELECT delivery_id FROM events WHERE id IN ({listed})"))
         found.update(rows.scalars())
     return found
 
 
-def batches(ids: Sequence[int]) -> list[Sequence[int]]:
-    """The ids in pieces small enough for one transaction."""
-    return [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
+def keys_of(connection: Connection, deliveries: Container[int]) -> dict[int, list[bytes]]:
+    """The dedup keys of deliveries, for each; all keys are read, once: no index leads to them."""
+    found: dict[int, list[bytes]] = {}
+    for row in rows_of(connection, Table("dedup_keys", ("digest",), ("delivery_id",), False)):
+        if row["delivery_id"] in deliveries:
+            found.setdefault(int(row["delivery_id"]), []).append(bytes(row["digest"]))
+    return found
 
 
-def erase(store: Store, words: Iterable[str], now: datetime) -> dict[str, int]:
+def erase(
+    store: Store, words: Iterable[str], now: datetime, plan: Plan | None = None
+) -> dict[str, int]:
     """Remove the person and return how much of what went; the store may be in use meanwhile.
 
+    Begins with `plan`, where one was made, and ends with a look at all tables that finds nothing.
     Raises ErasureError when the person still comes in, as fast as they are removed.
     """
     wanted = wanted_words(words)
     gone: dict[str, int] = {}
+    left = look(store, wanted) if plan is None else plan
     for _ in range(ROUNDS):
-        with store.read() as connection:
-            plan = plan_erasure(connection, wanted)
-            followers = [table.name for table in tables_of(connection) if table.has_event]
-        if plan.empty:
-            _note(store, gone, now)
+        if left.empty:
+            if not gone:
+                _note(store, gone, now)
             return gone
-        for what, count in plan.counts().items():
+        remove(store, left, now)
+        for what, count in left.counts().items():
             gone[what] = gone.get(what, 0) + count
-        for batch in batches(sorted(plan.deliveries)):
-            store.write_now(_erase_deliveries, (batch, plan.events, followers, now))
-        for batch in batches(sorted(plan.events)):
-            store.write_now(_erase_events, (batch, followers))
-        for hit in plan.others:
-            store.write_now(_erase_row, hit)
+        left = look(store, wanted)
     raise ErasureError("the person is still being written about; stop the sender and erase again")
 
 
-def _erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-    for batch, events, followers, now in payloads:
-        _shred_in_place(connection)
-        for delivery in batch:
-            _bury(connection, delivery, now)
-            mine = events_of(connection, delivery)
-            _delete_events(connection, sorted(mine & events), {delivery}, followers)
-            if not mine - events:
-                _delete_delivery(connection, delivery)
-        listed = ", ".join(map(str, batch))
+def look(store: Store, words: Sequence[str]) -> Plan:
+    """What an erasure would remove now."""
+    with store.read() as connection:
+        return plan_erasure(connection, words)
+
+
+def remove(store: Store, plan: Plan, now: datetime) -> None:
+    """Note the deed, then remove what was planned, in small transactions."""
+    with store.read() as connection:
+        followers = [table.name for table in tables_of(connection) if table.has_event]
+        keys = keys_of(connection, plan.deliveries) if plan.deliveries else {}
+    _note(store, plan.counts(), now)
+    done: list[Iterator[None]] = [
+        write_in_pieces(
+            store, erase_deliveries, sorted(plan.deliveries), plan.events, keys, followers, now
+        ),
+        write_in_pieces(store, _erase_events, sorted(plan.events), followers),
+        write_in_pieces(store, _erase_rows, plan.others),
+    ]
+    for pieces in done:
+        for _ in pieces:
+            continue
+
+
+def erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+    """The handler for `store.write`: deliveries, of the events that go, their keys, and when."""
+    for deliveries, events, keys, followers, now in payloads:
+        _bury(connection, deliveries, keys, now)
+        mine = {delivery: events_of(connection, delivery) for delivery in deliveries}
+        doomed = set().union(*mine.values()) & events
+        _delete_events(connection, sorted(doomed), deliveries, followers)
+        whole = [delivery for delivery in deliveries if not mine[delivery] - events]
+        _delete_deliveries(connection, whole)
+        listed = ", ".join(map(str, deliveries))
         connection.execute(
             text(f"UPDATE deliveries SET body = :nothing WHERE id IN ({listed})"), {"nothing": b""}
         )
@@ -160,31 +195,24 @@ def _erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any])
 
 def _erase_events(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
     """Facts of events whose own row is gone already (retention took it, or this erasure)."""
-    for batch, followers in payloads:
-        _shred_in_place(connection)
-        _delete_events(connection, batch, {0}, followers)
+    for events, followers in payloads:
+        _delete_events(connection, events, (0,), followers)
     return [None] * len(payloads)
 
 
-def _erase_row(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-    for hit in payloads:
-        _shred_in_place(connection)
-        condition = " AND ".join(f"{c} = :k{n}" for n, c in enumerate(hit.table.key))
-        values = {f"k{n}": value for n, value in enumerate(hit.key)}
-        connection.execute(text(f"DELETE FROM {hit.table.name} WHERE {condition}"), values)
+def _erase_rows(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+    for (hits,) in payloads:
+        for hit in hits:
+            condition = " AND ".join(f"{c} = :k{n}" for n, c in enumerate(hit.table.key))
+            values = {f"k{n}": value for n, value in enumerate(hit.key)}
+            connection.execute(text(f"DELETE FROM {hit.table.name} WHERE {condition}"), values)
     return [None] * len(payloads)
-
-
-def _shred_in_place(connection: Connection) -> None:
-    """Let SQLite overwrite what it deletes from now on, on this connection."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA secure_delete = ON")
 
 
 def _delete_events(
     connection: Connection,
     events: Sequence[int],
-    deliveries: set[int],
+    deliveries: Iterable[int],
     followers: Sequence[str],
 ) -> None:
     if not events:
@@ -199,43 +227,55 @@ def _delete_events(
     delete_events(connection, events, deliveries, followers)
 
 
-def _delete_delivery(connection: Connection, delivery: int) -> None:
-    for table, column in (("deliveries", "id"), ("redeliveries", "delivery_id")):
-        connection.execute(text(f"DELETE FROM {table} WHERE {column} = :id"), {"id": delivery})
+def _delete_deliveries(connection: Connection, deliveries: Sequence[int]) -> None:
+    if deliveries:
+        listed = ", ".join(map(str, deliveries))
+        for table, column in (("deliveries", "id"), ("redeliveries", "delivery_id")):
+            connection.execute(text(f"DELETE FROM {table} WHERE {column} IN ({listed})"))
 
 
-def _bury(connection: Connection, delivery: int, now: datetime) -> None:
-    """Leave a tombstone, and dedup keys that hold for ever: those there are, and those gone."""
+def _bury(
+    connection: Connection,
+    deliveries: Sequence[int],
+    keys: Mapping[int, list[bytes]],
+    now: datetime,
+) -> None:
+    """Leave tombstones, and dedup keys that hold for ever: those there are, and those gone."""
     connection.execute(
         text(
             "INSERT INTO tombstones (delivery_id, erased_at) VALUES (:id, :at)"
             " ON CONFLICT (delivery_id) DO NOTHING"
         ),
-        {"id": delivery, "at": to_microseconds(now)},
+        [{"id": delivery, "at": to_microseconds(now)} for delivery in deliveries],
     )
-    connection.execute(
-        text("UPDATE dedup_keys SET expires_at = :never WHERE delivery_id = :id"),
-        {"never": NEVER, "id": delivery},
-    )
-    row = connection.execute(
-        text("SELECT source, delivery_key, method, url, body FROM deliveries WHERE id = :id"),
-        {"id": delivery},
-    ).first()
-    if row is not None:
-        source, key, method, url, body = row
-        digest = (
-            digest_of("delivery", source, key)
-            if key
-            else digest_of("body", source, method, url, bytes(body))
-        )
+    held = [
+        {"digest": digest, "id": delivery, "never": NEVER}
+        for delivery in deliveries
+        for digest in (*keys.get(delivery, ()), *lost_keys(connection, delivery))
+    ]
+    if held:
         connection.execute(
             text(
                 "INSERT INTO dedup_keys (digest, delivery_id, expires_at)"
                 " VALUES (:digest, :id, :never)"
                 " ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at"
             ),
-            {"digest": digest, "id": delivery, "never": NEVER},
+            held,
         )
+
+
+def lost_keys(connection: Connection, delivery: int) -> list[bytes]:
+    """The dedup key that a delivery had, as retention may have taken it."""
+    row = connection.execute(
+        text("SELECT source, delivery_key, method, url, body FROM deliveries WHERE id = :id"),
+        {"id": delivery},
+    ).first()
+    if row is None:
+        return []
+    source, key, method, url, body = row
+    if key:
+        return [digest_of("delivery", source, key)]
+    return [digest_of("body", source, method, url, bytes(body))]
 
 
 def _note(store: Store, gone: dict[str, int], now: datetime) -> None:
@@ -251,9 +291,9 @@ def _note(store: Store, gone: dict[str, int], now: datetime) -> None:
 def shred(store: Store, words: Iterable[str], *, rewrite: bool = False) -> list[str]:
     """Overwrite what deleted rows left in files; names of files where a word still stands.
 
-    SQLite: the write-ahead log is emptied; the file is rewritten where its free space still holds
-    a word, or when asked, and nobody can write meanwhile. PostgreSQL: vacuumed; rewritten (and
-    locked meanwhile) only when asked.
+    SQLite: the write-ahead log is emptied; the file is rewritten when asked, or where its free
+    space still holds a word and it is small: nobody can write meanwhile. PostgreSQL: vacuumed;
+    rewritten (and locked meanwhile) only when asked.
     """
     wanted = wanted_words(words)
     if store.dialect == "postgresql":
@@ -262,7 +302,7 @@ def shred(store: Store, words: Iterable[str], *, rewrite: bool = False) -> list[
     path = Path(str(store.engine.url.database))
     files = [path, path.with_name(path.name + "-wal")]
     _empty_log(store)
-    if rewrite or files_that_hold(files, wanted):
+    if rewrite or (path.stat().st_size <= SMALL_BYTES and files_that_hold(files, wanted)):
         _run_outside(store, "VACUUM")
         _empty_log(store)
     return files_that_hold(files, wanted)

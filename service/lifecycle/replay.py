@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from service.lifecycle.audit import note
+from service.lifecycle.audit import note, note_more
+from service.lifecycle.pacing import write_in_pieces
 from service.store import Store
 from service.store.look import Filter
 from service.store.queue import ENRICH
 from service.store.tables import to_microseconds
 
-BATCH = 500  # work items a transaction, so that intake never waits long
 BULK = 2  # priority of replayed events: what comes in now goes first
 
 
@@ -90,28 +90,27 @@ def _named(chosen: Chosen, *columns: str) -> str:
 
 
 def give_back(store: Store, items: Sequence[Item], now: datetime, deed: str, asked: Chosen) -> int:
-    """Enqueue the items in small transactions, and note the deed; how many were enqueued.
+    """Enqueue the items in small transactions, each of which notes it; how many were enqueued.
 
     A dead letter goes in the transaction that makes it work again.
     """
-    count = 0
-    for start in range(0, len(items), BATCH):
-        count += store.write_now(_enqueue, (items[start : start + BATCH], now))
     entry_id = store.new_ids()
 
-    def noted(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-        note(connection, entry_id, now, deed, asked.described(), count)
+    def begin(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        note(connection, entry_id, now, deed, asked.described(), 0)
         return [None] * len(payloads)
 
-    store.write_now(noted, None)
-    return count
+    store.write_now(begin, None)
+    return sum(write_in_pieces(store, _enqueue, items, now, entry_id))
 
 
 def _enqueue(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[int]:
-    return [_enqueue_batch(connection, items, now) for items, now in payloads]
+    return [_enqueue_batch(connection, *payload) for payload in payloads]
 
 
-def _enqueue_batch(connection: Connection, items: Sequence[Item], now: datetime) -> int:
+def _enqueue_batch(
+    connection: Connection, items: Sequence[Item], now: datetime, entry_id: int
+) -> int:
     """A row each unless one is there; not `queue.enqueue`, which takes none for granted."""
     at, count = to_microseconds(now), 0
     for item in items:
@@ -135,4 +134,5 @@ def _enqueue_batch(connection: Connection, items: Sequence[Item], now: datetime)
         )
     woken: set[str] = connection.info.setdefault("woken", set())
     woken.update(item.kind for item in items)
+    note_more(connection, entry_id, count)
     return count

@@ -1,8 +1,9 @@
 """Forgetting in time: raw bodies first, then rows, expired dedup keys and old counts.
 
 Each step deletes as many rows as take about 20 ms in a transaction of its own and lets others write
-for as long, so intake hardly notices. Events that still have work to do are left until it is done.
-Any number of processes may do this at once: what one deleted, another does not find.
+for as long, so intake hardly notices. Events that still have work to do are passed, and looked at
+again in the next round. Any number of processes may do this at once: what one deleted, another does
+not find.
 """
 
 import asyncio
@@ -16,14 +17,13 @@ import structlog
 from sqlalchemy import Connection, inspect, text
 
 from service.errors import StoreUnavailable
-from service.lifecycle.body_retention import OldBodies
+from service.lifecycle.events_by_age import OldBodies, OldEvents, Removed
+from service.lifecycle.pacing import FIRST_ROWS, next_limit
 from service.settings import RetentionSettings, SourceSettings
 from service.store import Store
 from service.store.look import first_id_at
 from service.store.tables import to_microseconds
 
-LONGEST_SECONDS = 0.02  # a transaction should take; a longer one makes the next smaller
-FIRST_ROWS = 20
 log = structlog.get_logger("hooksift.retention")
 
 
@@ -40,10 +40,10 @@ class Forgotten:
 
 
 class Step(NamedTuple):
-    """One kind of row to forget: called for so many rows at most until it says nothing is left."""
+    """One kind of row to forget: for so many rows at most, after an id, until no more are left."""
 
     what: str
-    delete: Callable[[Connection, int], int]
+    remove: Callable[[Connection, int, int], Removed]
 
 
 async def run_retention(
@@ -84,28 +84,20 @@ async def forget(
         steps = steps_of(connection, settings, sources, now)
     limit = min(FIRST_ROWS, settings.batch_rows)
     for step in steps:
-        while stop is None or not stop.is_set():
+        removed = Removed(0, 0)
+        while removed.after is not None and (stop is None or not stop.is_set()):
             started = time.perf_counter()
-            count: int = await store.write(run_steps, (step, limit))
-            forgotten.add(step.what, count)
-            if not count:
-                break
+            removed = await store.write(run_steps, (step, limit, removed.after))
+            forgotten.add(step.what, removed.row_count)
             took = time.perf_counter() - started
             limit = next_limit(limit, took, settings.batch_rows)
             await asyncio.sleep(took)
     return forgotten
 
 
-def next_limit(limit: int, took_seconds: float, most: int) -> int:
-    """How many rows to delete next, by how long the last ones took."""
-    if took_seconds > LONGEST_SECONDS:
-        return max(1, limit // 2)
-    return min(most, limit + max(1, limit // 4)) if took_seconds < LONGEST_SECONDS / 2 else limit
-
-
-def run_steps(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[int]:
+def run_steps(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[Removed]:
     """The handler for `store.write`."""
-    return [step.delete(connection, limit) for step, limit in payloads]
+    return [step.remove(connection, limit, after) for step, limit, after in payloads]
 
 
 def steps_of(
@@ -121,7 +113,7 @@ def steps_of(
         own = sources.get(source)
         bodies = (own and own.keep_bodies_days) or settings.keep_bodies_days
         rows = (own and own.keep_rows_days) or settings.keep_rows_days
-        steps.append(Step("events", _Events(source, before(now, rows), followers).delete))
+        steps.append(Step("events", OldEvents(source, before(now, rows), followers).delete))
         steps.append(Step("bodies", OldBodies(source, before(now, bodies)).empty))
     old = before(now, settings.keep_rows_days)
     steps.extend(
@@ -164,50 +156,9 @@ def stored_sources(connection: Connection) -> list[str]:
     return list(rows.scalars())
 
 
-class _Events:
-    """Events older than their time, with their facts; a delivery goes with its last event."""
-
-    def __init__(self, source: str, end: int, followers: Sequence[str]) -> None:
-        self._values = {"source": source, "end": end}
-        self._followers = followers
-
-    def delete(self, connection: Connection, limit: int) -> int:
-        rows = connection.execute(
-            text(
-                "SELECT id, delivery_id FROM events v WHERE source = :source AND id < :end"
-                " AND NOT EXISTS (SELECT 1 FROM work_items w WHERE w.event_id = v.id)"
-                " ORDER BY id LIMIT :limit"
-            ),
-            {**self._values, "limit": limit},
-        ).all()
-        delete_events(
-            connection, [int(r[0]) for r in rows], {int(r[1]) for r in rows}, self._followers
-        )
-        return len(rows)
-
-
-def delete_events(
-    connection: Connection,
-    events: Sequence[int],
-    deliveries: set[int],
-    followers: Sequence[str],
-) -> None:
-    """Delete events with all their facts, and of their deliveries those that have none left."""
-    if not events:
-        return
-    listed = ", ".join(map(str, events))
-    for table in followers:
-        connection.execute(text(f"DELETE FROM {table} WHERE event_id IN ({listed})"))
-    connection.execute(text(f"DELETE FROM events WHERE id IN ({listed})"))
-    candidates = ", ".join(map(str, sorted(deliveries)))
-    connection.execute(
-        text(
-            f"DELETE FROM deliveries WHERE id IN ({candidates})"
-            # an event's id lies within 4,096 of its delivery's, so the primary key finds it
-            " AND NOT EXISTS (SELECT 1 FROM events v WHERE v.id BETWEEN deliveries.id"
-            "  AND deliveries.id + 4095 AND v.delivery_id = deliveries.id)"
-        )
-    )
+def whole(count: int, limit: int) -> Removed:
+    """So many went, all that were found; there may be more where the limit was reached."""
+    return Removed(count, 0 if count == limit else None)
 
 
 class _OldRows:
@@ -217,7 +168,7 @@ class _OldRows:
         self._table = table
         self._values = {"end": end}
 
-    def delete(self, connection: Connection, limit: int) -> int:
+    def delete(self, connection: Connection, limit: int, _after: int) -> Removed:
         deleted = connection.execute(
             text(
                 f"DELETE FROM {self._table} WHERE id IN"
@@ -225,7 +176,7 @@ class _OldRows:
             ),
             {**self._values, "limit": limit},
         )
-        return deleted.rowcount
+        return whole(deleted.rowcount, limit)
 
 
 class _SurplusRefusals:
@@ -234,7 +185,7 @@ class _SurplusRefusals:
     def __init__(self, keep: int) -> None:
         self._values = {"keep": keep}
 
-    def delete(self, connection: Connection, limit: int) -> int:
+    def delete(self, connection: Connection, limit: int, _after: int) -> Removed:
         deleted = connection.execute(
             text(
                 "DELETE FROM refusals WHERE id IN (SELECT id FROM refusals WHERE id <="
@@ -243,7 +194,7 @@ class _SurplusRefusals:
             ),
             {**self._values, "limit": limit},
         )
-        return deleted.rowcount
+        return whole(deleted.rowcount, limit)
 
 
 class _ExpiredKeys:
@@ -252,7 +203,7 @@ class _ExpiredKeys:
     def __init__(self, now: int) -> None:
         self._values = {"now": now}
 
-    def delete(self, connection: Connection, limit: int) -> int:
+    def delete(self, connection: Connection, limit: int, _after: int) -> Removed:
         deleted = connection.execute(
             text(
                 "DELETE FROM dedup_keys WHERE digest IN (SELECT digest FROM dedup_keys"
@@ -260,4 +211,4 @@ class _ExpiredKeys:
             ),
             {**self._values, "limit": limit},
         )
-        return deleted.rowcount
+        return whole(deleted.rowcount, limit)

@@ -148,7 +148,7 @@ def show_delivery(connection: Connection, delivery_id: int) -> Row:
         .first()
     )
     shown = readable(found) if found else {"id": str(delivery_id), "gone": True}
-    events = of_delivery(connection, "events", delivery_id)
+    events = of_delivery(connection, "events", delivery_id, EVENTS_OF_DELIVERY)
     shown |= {
         "redeliveries": of_delivery(connection, "redeliveries", delivery_id),
         "events": events,
@@ -169,10 +169,15 @@ FACTS_OF_EVENT = {
 }
 
 
-def of_delivery(connection: Connection, table: str, delivery_id: int) -> list[Row]:
+EVENTS_OF_DELIVERY = "id BETWEEN :id AND :id + 4095 AND delivery_id = :id"
+
+
+def of_delivery(
+    connection: Connection, table: str, delivery_id: int, condition: str = "delivery_id = :id"
+) -> list[Row]:
     """Rows of a table that belong to a delivery, oldest first."""
     rows = connection.execute(
-        text(f"SELECT * FROM {table} WHERE delivery_id = :id ORDER BY id"), {"id": delivery_id}
+        text(f"SELECT * FROM {table} WHERE {condition} ORDER BY id"), {"id": delivery_id}
     )
     return [readable(row) for row in rows.mappings()]
 

@@ -30,6 +30,9 @@ from service.store.prepared import (
 from service.store.tables import Rows
 
 SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
+# Which events of a source lie between two ids, for the index on (source, id). Said in simpler words
+# PostgreSQL goes by the primary key, and reads all other sources' events too.
+OF_SOURCE = "(source, id) > (:source, :after) AND (source, id) < (:source, :end)"
 
 
 def make_engine(url: URL) -> Engine:

@@ -22,6 +22,8 @@ PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 4000",
     "PRAGMA journal_size_limit = 67108864",
 )
+# Which events of a source lie between two ids, for the index on (source, id).
+OF_SOURCE = "source = :source AND id > :after AND id < :end"
 
 
 def make_engine(url: URL) -> Engine:
@@ -53,8 +55,12 @@ def for_single_reads(engine: Engine) -> Engine:
 
 
 def prepare_writer(connection: Connection) -> None:
-    """Give the one connection that writes room for the indexes it touches."""
+    """Give the one connection that writes room for the indexes it touches.
+
+    What it deletes is overwritten: an erasure need not rewrite the file.
+    """
     cursor(connection).execute("PRAGMA cache_size = -32768")
+    cursor(connection).execute("PRAGMA secure_delete = ON")
 
 
 def begin(connection: Connection) -> int:

@@ -127,7 +127,10 @@ class Redelivery(SQLModel, table=True):
     """A verified delivery that was a duplicate: acknowledged, counted, not stored again."""
 
     __tablename__: ClassVar[str] = "redeliveries"
-    __table_args__ = (Index("redeliveries_tx", "tx"),)
+    __table_args__ = (
+        Index("redeliveries_tx", "tx"),
+        Index("redeliveries_delivery", "delivery_id"),
+    )
 
     id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
     delivery_id: int = Field(sa_type=BigInteger, description="the first delivery")

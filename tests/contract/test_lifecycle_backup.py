@@ -247,6 +247,17 @@ def test_a_password_is_not_among_the_arguments_of_pg_dump(
     assert (tmp_path / "knew").read_text() == "pa/ss\n"
 
 
+def test_what_pg_dump_says_is_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        "#!/bin/sh\necho 'pg_dump: error: version mismatch' >&2\necho 'detail: 18, 15' >&2\nexit 1"
+    )
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(BackupError, match=r"^pg_dump: error: version mismatch detail: 18, 15$"):
+        back_up("postgresql://ada@db.example/hooks", tmp_path / "copy")
+
+
 def test_without_pg_dump_the_remedy_is_told(
     postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,12 +9,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.lifecycle.erasure import ErasureError, erase, plan_erasure, shred, wanted_words
+from service.lifecycle.erasure import (
+    ErasureError,
+    erase,
+    erase_deliveries,
+    plan_erasure,
+    shred,
+    wanted_words,
+)
 from service.lifecycle.person_scan import files_that_hold, holds
 from service.store import Store
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
+from service.store.store import words_of
 from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows, put_events
+from tests.contract.costs import cost_of
 from tests.servers.receiver import Source, receiving, rows
 from tests.service.command_line import CommandLine
 
@@ -263,6 +272,42 @@ def test_what_was_deleted_before_the_erasure_is_shredded_too(store: Store, tmp_p
     erase(store, [PERSON], NOW)
     assert shred(store, [PERSON]) == []
     assert b"zoe.adler" not in (tmp_path / "store.sqlite").read_bytes()
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_is_deleted_is_overwritten(store: Store, tmp_path: Path) -> None:
+    """Whoever deletes it: the file need not be rewritten for what retention has taken."""
+    put_events(store, 300, text=f"{PERSON} " * 50, body=PERSON.encode() * 700)
+    for table in ("events", "deliveries"):
+        do(store, lambda c, table=table: c.execute(text(f"DELETE FROM {table}")).rowcount)
+    do(store, lambda c: put_nothing(c))
+    store.close()  # which empties the log
+    assert b"zoe.adler" not in (tmp_path / "store.sqlite").read_bytes()
+
+
+def put_nothing(connection: Connection) -> None:
+    """A further transaction."""
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_large_file_is_rewritten_only_when_asked(store: Store, tmp_path: Path) -> None:
+    """Nobody can write meanwhile."""
+    put_events(store, 3, body=b"x" * (25 << 20))
+    do(store, lambda c: c.exec_driver_sql("PRAGMA secure_delete = OFF").fetchall())
+    put_events(store, 3, text=PERSON)
+    do(store, lambda c: c.execute(text("DELETE FROM events")).rowcount)
+    assert shred(store, [PERSON]) == ["store.sqlite"]
+    assert shred(store, [PERSON], rewrite=True) == []
+
+
+def test_an_erasure_costs_the_same_however_many_keys_there_are(store: Store) -> None:
+    keys = [(b"%016d" % n, n, 0) for n in range(3_000)]
+    do(store, lambda c: words_of(c).claim_keys(c, keys, 0))
+    (event,) = put_events(store, 1, customer=PERSON)
+    with store.read() as connection:
+        (delivery,) = plan_erasure(connection, [PERSON]).deliveries
+    piece = ([delivery], {event}, {delivery: [b"%016d" % 5]}, ["enrichments"], NOW)
+    assert do(store, lambda c: cost_of(c, lambda c: erase_deliveries(c, 0, [piece]))) < 2_000
 
 
 @pytest.mark.parametrize(

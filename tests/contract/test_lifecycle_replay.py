@@ -1,6 +1,7 @@
 """Looking into a store and giving work back to it, by command, on both databases."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,49 @@ def test_a_replay_is_noted(store: Store, command: CommandLine) -> None:
     command.run("replay", *events)
     (deed,) = command.lines("audit")
     assert (deed["deed"], deed["row_count"]) == ("replay", 2)
+
+
+class Interrupted(list[Any]):
+    """Items of which nobody gets more than the first piece."""
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice) and key.start:
+            raise KeyboardInterrupt
+        return super().__getitem__(key)
+
+
+def test_a_replay_that_was_interrupted_is_noted_as_far_as_it_came(
+    store: Store, command: CommandLine
+) -> None:
+    put_events(store, 100)
+    with store.read() as connection:
+        items = events_to_replay(connection, Chosen())
+    with pytest.raises(KeyboardInterrupt):
+        give_back(store, Interrupted(items), NOW, "replay", Chosen())
+    (deed,) = command.lines("audit")
+    assert deed["row_count"] == len(waiting(store)) > 0
+
+
+def test_others_write_between_the_pieces_of_a_replay(open_a_store: Callable[[], Store]) -> None:
+    ours, others = open_a_store(), open_a_store()
+    put_events(ours, 2_000)
+    with ours.read() as connection:
+        items = events_to_replay(connection, Chosen())
+    over = threading.Event()
+
+    def replay() -> None:
+        give_back(ours, items, NOW, "replay", Chosen())
+        over.set()
+
+    put_events(others, 1)
+    thread = threading.Thread(target=replay)
+    thread.start()
+    count = 0
+    while not over.is_set():
+        put_events(others, 1)
+        count += 1
+    thread.join()
+    assert count > 5
 
 
 def test_a_filter_of_nothing_is_true_of_everything() -> None:

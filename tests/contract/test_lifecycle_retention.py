@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from service.lifecycle.retention import Forgotten, forget, run_retention
+from service.lifecycle.events_by_age import OldEvents
+from service.lifecycle.retention import Forgotten, before, forget, run_retention
 from service.settings import RetentionSettings, SourceSettings
 from service.store import Store
 from service.store.look import first_id_at
 from service.store.queue import ENRICH, NewWork, enqueue
 from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows
+from tests.contract.costs import cost_of
 from tests.servers.receiver import rows, until
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -97,11 +99,11 @@ def test_a_source_may_keep_less(store: Store) -> None:
     assert [row.source for row in rows(store, "events")] == ["support2"]
 
 
-def give_work(store: Store, event: int) -> None:
-    work = NewWork(event, ENRICH, "", "support", 1, to_microseconds(NOW))
+def give_work(store: Store, *events: int) -> None:
+    works = [NewWork(event, ENRICH, "", "support", 1, to_microseconds(NOW)) for event in events]
 
     def add(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-        return [enqueue(connection, [work]) for _ in payloads]
+        return [enqueue(connection, works) for _ in payloads]
 
     store.write_now(add, None)
 
@@ -129,6 +131,48 @@ def test_a_body_that_waited_for_its_work_goes_once_that_is_done(store: Store) ->
     assert round_of(store) == {"bodies": 1}
     assert bodies(store) == [b""] * 5
     assert round_of(store) == {}
+
+
+def test_bodies_that_wait_hold_up_no_others(store: Store) -> None:
+    *waiting, last = fill(store, 31, 1_100)
+    give_work(store, *waiting)
+    assert round_of(store, SETTINGS.model_copy(update={"batch_rows": 500})) == {"bodies": 1}
+    assert [row.id for row in rows(store, "deliveries") if not row.body] == [last]
+
+
+def test_an_event_that_waits_is_looked_at_again_in_the_next_round(store: Store) -> None:
+    events = fill(store, 101, 5)
+    give_work(store, events[0])
+    assert round_of(store)["events"] == 4
+    take_work_away(store)
+    assert round_of(store)["events"] == 1
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_step_reads_little_of_what_it_leaves(store: Store, busy: bool) -> None:
+    """Others' older events, and those that were passed in this round."""
+    source = "support" if busy else "another"
+    passed = fill(store, 200, 3_000, source=source)
+    if busy:
+        give_work(store, *passed)
+    fill(store, 101, 40)
+    old = OldEvents("support", before(NOW, 100), ["enrichments", "labels"])
+
+    def handler(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[int]:
+        after = passed[-1] if busy else 0
+        return [cost_of(connection, lambda c: old.delete(c, 10, after)) for _ in payloads]
+
+    analyse(store)
+    store.write_now(handler, None)  # the first also reads what the second finds prepared
+    assert store.write_now(handler, None) < 2_500
+    assert len(rows(store, "events")) == 3_020
+
+
+def analyse(store: Store) -> None:
+    """Let PostgreSQL know how large its tables are."""
+    if store.dialect == "postgresql":
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
 
 
 def test_a_delivery_stays_while_one_of_its_events_does(store: Store) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from service.store import Store, open_store
 from service.store.news import mark, news
+from tests.contract.costs import cost_of
 
 COLUMNS = "id, source, reason, address_prefix, refused_count, first_at, last_at, tx"
 
@@ -144,25 +145,14 @@ def test_looking_for_news_costs_the_same_whatever_is_stored_already(tmp_path: Pa
         add(store, *range(1, 101))
         _, seen = look(store, None)
         add(store, 101)
-        few = steps_of(store, seen)
+        few = cost_of_a_look(store, seen)
         add(store, *range(102, 2_000))
         _, seen = look(store, None)
         add(store, 2_000)
-        assert steps_of(store, seen) == few
+        assert cost_of_a_look(store, seen) == few
 
 
-def steps_of(store: Store, since: str) -> int:
-    """Instructions of SQLite's machine that a look at the news takes."""
-    steps = 0
-
-    def count() -> None:
-        nonlocal steps
-        steps += 1
-
+def cost_of_a_look(store: Store, since: str) -> int:
     with store.read() as connection:
         now = mark(connection)
-        driver: Any = connection.connection.dbapi_connection
-        driver.set_progress_handler(count, 1)
-        news(connection, "refusals", since, now, 0, 500)
-        driver.set_progress_handler(None, 1)
-    return steps
+        return cost_of(connection, lambda c: news(c, "refusals", since, now, 0, 500))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from service.store import Store, open_store
 from service.store.queue import (
@@ -23,22 +23,12 @@ from service.store.queue import (
 )
 from service.store.store import words_of
 from service.store.tables import to_microseconds
+from tests.contract.costs import cost_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OFTEN = 10  # PostgreSQL plans anew the first five times
 MANY = 5_000
 LITTLE = 50
-TOUCHED = text(
-    "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables"
-    " WHERE relname IN ('work_items', 'dedup_keys')"
-)
-
-
-def touched(connection: Connection, work: Callable[[Connection], Any]) -> int:
-    """How many rows of the two tables the work reads."""
-    before = connection.execute(TOUCHED).scalar_one()
-    work(connection)
-    return int(connection.execute(TOUCHED).scalar_one() - before)
 
 
 def inside(store: Store, work: Callable[[Connection], Any]) -> Any:
@@ -91,5 +81,5 @@ def test_a_write_touches_little_of_a_table_that_was_small(
     for _ in range(OFTEN):
         inside(store, work)
     fill(store, range(MANY, 2 * MANY))
-    assert inside(store, lambda connection: touched(connection, work)) < LITTLE
+    assert inside(store, lambda connection: cost_of(connection, work)) < LITTLE
     store.close()
