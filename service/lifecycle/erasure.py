@@ -6,9 +6,10 @@ tombstone and dedup keys that never expire: sent again, it is acknowledged and n
 """
 
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from service.store.tables import to_microseconds
 
 LEAST_LETTERS = 4
 BATCH = 200  # ids that one question names
-ROUNDS = 3  # what came in during a scan is found by the next
+ROUNDS = 2  # what came in during a scan is found by the next
 CHECKPOINT_SECONDS = 30.0
 SMALL_BYTES = 64 << 20  # of a file that is rewritten in about half a second
 NEVER = to_microseconds(datetime(9999, 1, 1, tzinfo=UTC))
@@ -139,18 +140,22 @@ def erase(
     Raises ErasureError when the person still comes in, as fast as they are removed.
     """
     wanted = wanted_words(words)
-    gone: dict[str, int] = {}
     left = look(store, wanted) if plan is None else plan
-    for _ in range(ROUNDS):
-        if left.empty:
-            if not gone:
-                _note(store, gone, now)
-            return gone
+    if left.empty:
+        _note(store, {}, now)
+    gone: dict[str, int] = {}
+    rounds = 0
+    while not left.empty:
+        if rounds == ROUNDS:
+            raise ErasureError(
+                "the person is still being written about; stop the sender and erase again"
+            )
         remove(store, left, now)
         for what, count in left.counts().items():
             gone[what] = gone.get(what, 0) + count
         left = look(store, wanted)
-    raise ErasureError("the person is still being written about; stop the sender and erase again")
+        rounds += 1
+    return gone
 
 
 def look(store: Store, words: Sequence[str]) -> Plan:
@@ -165,16 +170,15 @@ def remove(store: Store, plan: Plan, now: datetime) -> None:
         followers = [table.name for table in tables_of(connection) if table.has_event]
         keys = keys_of(connection, plan.deliveries) if plan.deliveries else {}
     _note(store, plan.counts(), now)
-    done: list[Iterator[None]] = [
+    pieces = chain(
         write_in_pieces(
             store, erase_deliveries, sorted(plan.deliveries), plan.events, keys, followers, now
         ),
         write_in_pieces(store, _erase_events, sorted(plan.events), followers),
         write_in_pieces(store, _erase_rows, plan.others),
-    ]
-    for pieces in done:
-        for _ in pieces:
-            continue
+    )
+    for _ in pieces:
+        continue
 
 
 def erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
