@@ -36,11 +36,12 @@ test: .venv/.ready ## the tests that need Python only
 test-all: .venv/.ready ## also those that need Debian packages, Node, root or over a minute
 	@HOOKSIFT_TEST_NO_SKIP=1 $(BIN)/python -m pytest $(ARGS)
 
-bench: .venv/.ready ## measure receiving, serving, claims and a flood of forgeries into tests/bench/RESULTS.md; after some minutes of running: make bench MINUTES=10
+bench: .venv/.ready ## measure receiving, serving, claims, upkeep and a flood of forgeries into tests/bench/RESULTS.md; after some minutes of running: make bench MINUTES=10
 	@$(BIN)/python -m tests.bench.receive --minutes $(or $(MINUTES),0) --write $(ARGS)
 	@$(BIN)/python -m tests.bench.serve --minutes $(or $(MINUTES),0) --write
 	@$(BIN)/python -m tests.bench.two_receivers --write
 	@$(BIN)/python -m tests.bench.claim --write
+	@$(BIN)/python -m tests.bench.upkeep --write
 	@$(BIN)/python -m tests.bench.flood
 
 faults: .venv/.ready ## kill, crash and fill up everything, and count what became of it; longer: make faults CHAOS_SECONDS=600

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from service.store import Store
 from service.store.writer import Handler
 
@@ -24,6 +26,21 @@ def next_limit(limit: int, took_seconds: float, most: int = MOST_ROWS) -> int:
     return min(most, limit + max(1, limit // 4)) if took_seconds < LONGEST_SECONDS / 2 else limit
 
 
+def timed(handler: Handler) -> Handler:
+    """The handler, each of its results with the seconds that it took, without wait and commit.
+
+    With these smaller pieces would wait as long.
+    """
+
+    def run(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[tuple[Any, float]]:
+        began = time.perf_counter()
+        results = handler(connection, tx, payloads)
+        took = time.perf_counter() - began
+        return [(result, took) for result in results]
+
+    return run
+
+
 def write_in_pieces(
     store: Store, handler: Handler, items: Sequence[Item], *more: Any
 ) -> Iterator[Any]:
@@ -34,8 +51,9 @@ def write_in_pieces(
     start, limit = 0, FIRST_ROWS
     while start < len(items):
         began = time.perf_counter()
-        yield store.write_now(handler, (items[start : start + limit], *more))
-        took = time.perf_counter() - began
+        piece = items[start : start + limit]
+        result, took = store.write_now(timed(handler), (piece, *more))
+        yield result
         start += limit
         limit = next_limit(limit, took)
-        time.sleep(took)
+        time.sleep(time.perf_counter() - began)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, inspect, text
 
 from service.errors import StoreUnavailable
 from service.lifecycle.events_by_age import OldBodies, OldEvents, Removed
-from service.lifecycle.pacing import FIRST_ROWS, next_limit
+from service.lifecycle.pacing import FIRST_ROWS, next_limit, timed
 from service.settings import RetentionSettings, SourceSettings
 from service.store import Store
 from service.store.look import first_id_at
@@ -86,12 +86,11 @@ async def forget(
     for step in steps:
         removed = Removed(0, 0)
         while removed.after is not None and (stop is None or not stop.is_set()):
-            started = time.perf_counter()
-            removed = await store.write(run_steps, (step, limit, removed.after))
+            began = time.perf_counter()
+            removed, took = await store.write(timed(run_steps), (step, limit, removed.after))
             forgotten.add(step.what, removed.row_count)
-            took = time.perf_counter() - started
             limit = next_limit(limit, took, settings.batch_rows)
-            await asyncio.sleep(took)
+            await asyncio.sleep(time.perf_counter() - began)
     return forgotten
 
 
