@@ -133,7 +133,9 @@ def problems(path: Path, error: ValidationError) -> list[str]:
     for detail in error.errors(include_url=False):
         key = ".".join(str(part) for part in detail["loc"])
         value = detail.get("input")
-        shown = "" if any(word in key for word in NEVER_SHOWN) else f" (got {str(value)[:60]!r})"
+        # A whole table (of a missing key, say) may hold a secret anywhere.
+        hidden = isinstance(value, dict | list) or any(word in key for word in NEVER_SHOWN)
+        shown = "" if hidden else f" (got {str(value)[:60]!r})"
         message = detail["msg"].removeprefix("Value error, ")
         if detail["type"] == "extra_forbidden":
             message, shown = "no such key; see `hooksift settings`", ""

@@ -5,6 +5,11 @@ HistoryError              the history cannot do what was asked; says why and wha
 └── HistoryBusy           another lander holds the history
 """
 
+import re
+
+# Up to the last @: a password may hold one, or a slash.
+CREDENTIALS = re.compile(r"(?<=://)\S*@|(?<=password=)[^\s&\"']+")
+
 
 class HistoryError(Exception):
     """The root of what the history raises on purpose; its text is for the person who reads it."""
@@ -16,3 +21,8 @@ class HistoryMissing(HistoryError):  # noqa: N818 - a state of the history
 
 class HistoryBusy(HistoryError):  # noqa: N818 - a state of the history
     """Another process lands into this history."""
+
+
+def without_credentials(said: object) -> str:
+    """An address, or a database's words that may repeat it, without user and password."""
+    return CREDENTIALS.sub("", str(said))

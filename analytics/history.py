@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 
 from analytics.dictionary import TABLES
-from analytics.errors import HistoryError, HistoryMissing
+from analytics.errors import HistoryError, HistoryMissing, without_credentials
 from analytics.merges import undisturbed
 from analytics.place import Place, find
 from analytics.views import VIEWS
@@ -45,7 +45,8 @@ class History:
         try:
             return undisturbed(self.connection, self.place, METADATA, ask)
         except duckdb.IOException as error:
-            raise HistoryError(f"the history at {self.place} cannot be read: {error}") from error
+            said = without_credentials(error)  # and none of it in a notebook's traceback
+            raise HistoryError(f"the history at {self.place} cannot be read: {said}") from None
 
     @property
     def cli_line(self) -> str:
@@ -122,7 +123,8 @@ def attach(
         connection.close()
         if read_only and "does not exist" in str(error):
             raise HistoryMissing(f"no history at {place}: nothing has been landed yet") from error
-        raise HistoryError(f"the history at {place} cannot be opened: {error}") from error
+        said = without_credentials(error)
+        raise HistoryError(f"the history at {place} cannot be opened: {said}") from None
     return connection
 
 

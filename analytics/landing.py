@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from analytics.dictionary import FACTS, Table
-from analytics.errors import HistoryError
+from analytics.errors import HistoryError, without_credentials
 from analytics.history import attach
 from analytics.lock import held, lock_of
 from analytics.place import Place
@@ -307,7 +307,8 @@ class Commit:
             try:
                 self._lake.execute("COMMIT")
             except duckdb.Error as failed:
-                raise HistoryError(f"the history could not commit: {failed}") from failed
+                said = without_credentials(failed)
+                raise HistoryError(f"the history could not commit: {said}") from None
             return
         with suppress(duckdb.Error):  # the error may have ended the transaction already
             self._lake.execute("ROLLBACK")

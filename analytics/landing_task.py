@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import duckdb
 import structlog
 
-from analytics.errors import HistoryError
+from analytics.errors import HistoryError, without_credentials
 from analytics.landing import Landed, Lander
 from analytics.lock import Lock, lock_of
 from analytics.place import Place
@@ -62,7 +62,7 @@ async def run_landing(
             except Exception as error:  # noqa: BLE001 - a row that does not fit must not stop intake
                 failures += 1
                 known = isinstance(error, HistoryError | StoreError | duckdb.Error | OSError)
-                said = str(error) if known else type(error).__name__
+                said = without_credentials(error) if known else type(error).__name__
                 log.warning("landing_failed", error=said, failures=failures)
                 await loop.run_in_executor(thread, work.let_go)
             else:

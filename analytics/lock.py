@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from analytics.errors import HistoryBusy, HistoryError
+from analytics.errors import HistoryBusy, HistoryError, without_credentials
 from analytics.place import Place
 
 Role = Literal["lander", "writer", "merge"]
@@ -125,7 +125,8 @@ class AdvisoryLock:
             self._is_held = bool(found.fetchone()[0])
         except psycopg.Error as error:
             self._drop()
-            raise HistoryError(f"the history's catalog cannot be reached: {error}") from error
+            said = without_credentials(error)
+            raise HistoryError(f"the history's catalog cannot be reached: {said}") from None
         return self._is_held
 
     def give_back(self) -> None:

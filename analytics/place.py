@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analytics.errors import HistoryMissing
+from analytics.errors import HistoryMissing, without_credentials
 from analytics.settings import HistorySettings, S3Settings
 
 VARIABLE = "HOOKSIFT_HISTORY_PATH"
@@ -38,8 +38,7 @@ class Place:
         """For messages: a database without its password, or the folder."""
         if not self.is_postgresql:
             return str(Path(self.catalog).parent)
-        address = self.catalog.partition("://")[2]
-        return f"postgresql://{address.rpartition('@')[2]}"
+        return without_credentials(self.catalog)
 
 
 def place_of(settings: HistorySettings, data: Path | str) -> Place:

@@ -53,6 +53,8 @@ def test_the_environment_wins_over_the_file(
         '[sources.a]\npreset = "github"\nsecret = { a = "hunter2" }\n',
         '[targets.t]\nadapter = "slack"\nurl = ["hunter2"]\n',
         '[enrich.models.m]\nmodel = "m"\napi_key = ["hunter2"]\n',
+        '[sources.a]\nprest = "github"\nsecret = "hunter2"\n',
+        '[enrich]\nenrichers = ["n"]\n[enrich.models.m]\nmodel = "m"\napi_key = "hunter2"\n',
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, text: str) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from analytics.errors import HistoryMissing
+from analytics.errors import HistoryError, HistoryMissing
 from analytics.history import History, attach, cli_line, connect, packaged_extension
 from analytics.landing import Lander
+from analytics.lock import lock_of
 from analytics.place import VARIABLE, Place, find, hand_over, place_of
 from analytics.settings import HistorySettings, S3Settings
 from service.store import Store
@@ -92,6 +93,27 @@ def test_a_place_that_is_no_folder_is_handed_over_whole() -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert str(Place("postgresql://me:secret@db/history")) == "postgresql://db/history"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:hunter2@127.0.0.1:1/history",
+        "postgresql://me:hunter2@here/or@there@127.0.0.1:1/history",
+        "postgresql://127.0.0.1:1/history?user=me&password=hunter2",
+    ],
+)
+def test_what_the_database_says_is_told_without_the_password(address: str) -> None:
+    with pytest.raises(HistoryError, match="cannot be opened") as caught:
+        connect(address)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_lock_that_cannot_be_reached_tells_no_password() -> None:
+    place = Place("postgresql://me:hunter2@127.0.0.1:notaport/history")
+    with pytest.raises(HistoryError, match="cannot be reached") as caught:
+        lock_of(place, "writer").take()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_settings_say_env_for_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
