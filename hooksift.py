@@ -35,6 +35,7 @@ from service.settings import (
 )
 
 if TYPE_CHECKING:
+    from analytics.place import Place
     from enrich.actions.worker import ActionWorker
     from enrich.composition import Stage
     from service.checking import Problem
@@ -195,9 +196,10 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
             else operations_listener(settings.metrics, settings.admin_token, store, metrics)
         )
         made = make_workers(settings, store, metrics)
+        place = history_of(settings) if land and settings.history.enabled else None
         async with asyncio.TaskGroup() as stages:
-            if land and settings.history.enabled:
-                stages.create_task(run_lander(settings, store, metrics, landing))
+            if place is not None:
+                stages.create_task(run_lander(settings, store, place, metrics, landing))
             workers = stages.create_task(run_workers(made, working))
             stages.create_task(
                 run_retention(store, settings.retention, settings.sources, receiving)
@@ -266,14 +268,21 @@ async def run_workers(workers: Workers, stop: asyncio.Event) -> None:
 
 
 async def run_lander(
-    settings: Settings, store: "Store", metrics: "Metrics", stop: asyncio.Event
+    settings: Settings, store: "Store", place: "Place", metrics: "Metrics", stop: asyncio.Event
 ) -> None:
     """Copy facts into the history until `stop`, then once more."""
     from analytics.landing_task import counted_in, run_landing
+
+    await run_landing(store, place, settings.history, stop, counted_in(metrics))
+
+
+def history_of(settings: Settings) -> "Place":
+    """Where the history is. Raises HooksiftError where its secrets cannot be read."""
+    from analytics.commands import spoken
     from analytics.place import place_of
 
-    place = place_of(settings.history, settings.data)
-    await run_landing(store, place, settings.history, stop, counted_in(metrics))
+    with spoken():
+        return place_of(settings.history, settings.data)
 
 
 class EnrichMetrics:
@@ -349,11 +358,10 @@ def erase_from_history(settings: Settings, words: Sequence[str]) -> dict[str, in
     from analytics.commands import spoken
     from analytics.erase import erase_person
     from analytics.errors import HistoryMissing
-    from analytics.place import place_of
 
     with spoken():
         try:
-            return erase_person(place_of(settings.history, settings.data), words)
+            return erase_person(history_of(settings), words)
         except HistoryMissing:
             return {}
 
@@ -365,6 +373,13 @@ def check_enrich(settings: Settings) -> Iterator["Problem"]:
     return problems(settings)
 
 
+def check_history(settings: Settings) -> Iterator["Problem"]:
+    """What `hooksift check` finds in [history]."""
+    from analytics.checking import problems
+
+    return problems(settings.history, settings.data)
+
+
 def register_commands() -> None:
     """Let every package add its commands, none of which is loaded before it runs."""
     import analytics.commands
@@ -372,7 +387,9 @@ def register_commands() -> None:
     import enrich.commands
     import service.commands
 
-    service.commands.register(app, configured, checks=[check_enrich], erasers=[erase_from_history])
+    service.commands.register(
+        app, configured, checks=[check_enrich, check_history], erasers=[erase_from_history]
+    )
     for package in (enrich.commands, enrich.actions.commands, analytics.commands):
         package.register(app, configured)
     arrange()

@@ -121,9 +121,10 @@ def attach(
         connection.execute(f"USE {NAME}")
     except duckdb.Error as error:
         connection.close()
-        if read_only and "does not exist" in str(error):
-            raise HistoryMissing(f"no history at {place}: nothing has been landed yet") from error
         said = without_credentials(error)
+        # FATAL: it is the database or its user that does not exist.
+        if read_only and "does not exist" in said and "FATAL" not in said:
+            raise HistoryMissing(f"no history at {place}: nothing has been landed yet") from None
         raise HistoryError(f"the history at {place} cannot be opened: {said}") from None
     return connection
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from analytics.errors import HistoryMissing, without_credentials
+from analytics.errors import HistoryError, HistoryMissing, without_credentials
 from analytics.settings import HistorySettings, S3Settings
 
 VARIABLE = "HOOKSIFT_HISTORY_PATH"
@@ -42,7 +42,10 @@ class Place:
 
 
 def place_of(settings: HistorySettings, data: Path | str) -> Place:
-    """Where the settings put the history; `data` is the data folder. Reads secrets, no database."""
+    """Where the settings put the history; `data` is the data folder. Reads secrets, no database.
+
+    Raises HistoryError for a secret that cannot be read.
+    """
     catalog = secret_of(settings.catalog)
     if not catalog:
         catalog = str(Path(data) / "history" / CATALOG_FILE)
@@ -60,12 +63,22 @@ def _files_beside(catalog: str, data: Path) -> str:
 
 
 def secret_of(reference: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The value of env:NAME or file:PATH; anything else stands for itself."""
+    """The value of env:NAME or file:PATH; anything else stands for itself.
+
+    Raises HistoryError where there is none.
+    """
     kind, _, name = reference.partition(":")
     if kind == "env":
-        return environ.get(name, "")
+        if not environ.get(name):
+            raise HistoryError(f"{reference}: environment variable {name} is not set; export it")
+        return environ[name]
     if kind == "file":
-        return Path(name).read_text(encoding="utf-8").strip()
+        try:
+            return Path(name).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise HistoryError(
+                f"{reference}: cannot be read ({error}); correct the file"
+            ) from error
     return reference
 
 

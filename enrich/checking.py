@@ -9,7 +9,7 @@ from enrich.actions.targets import open_targets, secret_references
 from enrich.composition import make_plan
 from enrich.settings import EnrichSettings, TaxonomySettings
 from enrich.showing import taxonomy_names
-from service.checking import Problem
+from service.checking import Problem, literal
 from service.errors import HooksiftError
 from service.receiving.assembly import ServiceSettings
 from service.secrets import is_literal
@@ -46,16 +46,7 @@ def problems(settings: EnrichSections) -> Iterator[Problem]:
             yield Problem("error", f"targets.{name}", what, "correct the target")
         for field, reference in secret_references(target):
             if is_literal(reference):
-                yield _literal(f"targets.{name}.{field}")
+                yield literal(f"targets.{name}.{field}")
     for name, model in settings.enrich.models.items():
         if model.api_key not in ("", "none") and is_literal(model.api_key):
-            yield _literal(f"enrich.models.{name}.api_key")
-
-
-def _literal(where: str) -> Problem:
-    return Problem(
-        "warning",
-        where,
-        "the secret itself stands in the config",
-        'write it to an environment variable and say "env:NAME", or "file:PATH"',
-    )
+            yield literal(f"enrich.models.{name}.api_key")

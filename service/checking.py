@@ -136,12 +136,7 @@ def check_secrets(where: str, source: SourceSettings) -> Iterator[Problem]:
     """Secrets that cannot be read, stand in the config, or lie open."""
     for reference in source.secrets:
         if is_literal(reference):
-            yield Problem(
-                "warning",
-                f"{where}.secret",
-                "the secret itself stands in the config",
-                'write it to an environment variable and say "env:NAME", or "file:PATH"',
-            )
+            yield literal(f"{where}.secret")
             continue
         try:
             secret = resolve(reference)
@@ -158,7 +153,17 @@ def check_secrets(where: str, source: SourceSettings) -> Iterator[Problem]:
         yield from check_file_mode(where, reference)
 
 
-def told(severity: Literal["error", "warning"], where: str, error: SettingsError) -> Problem:
+def literal(where: str) -> Problem:
+    """A secret in a file that is read by many."""
+    return Problem(
+        "warning",
+        where,
+        "the secret itself stands in the config",
+        'write it to an environment variable and say "env:NAME", or "file:PATH"',
+    )
+
+
+def told(severity: Literal["error", "warning"], where: str, error: Exception) -> Problem:
     """The problem that an error tells; its last clause is the remedy."""
     what, _, remedy = str(error).rpartition("; ")
     return Problem(severity, where, what or remedy, remedy)

@@ -54,7 +54,7 @@ def test_the_environment_wins_over_the_file(
         '[targets.t]\nadapter = "slack"\nurl = ["hunter2"]\n',
         '[enrich.models.m]\nmodel = "m"\napi_key = ["hunter2"]\n',
         '[sources.a]\nprest = "github"\nsecret = "hunter2"\n',
-        '[enrich]\nenrichers = ["n"]\n[enrich.models.m]\nmodel = "m"\napi_key = "hunter2"\n',
+        '[enrich.models.stub]\napi_key = "hunter2"\nmodel = "m"\n',
     ],
 )
 def test_a_secret_in_the_wrong_place_is_not_shown(tmp_path: Path, text: str) -> None:
