@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from analytics.checking import problems
 from analytics.errors import HistoryError
@@ -71,7 +72,8 @@ def test_a_password_in_the_config_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_a_database_that_does_not_exist_is_an_error(empty_database: str, tmp_path: Path) -> None:
-    settings = HistorySettings(catalog=f"{empty_database}_not", files=str(tmp_path / "files"))
+    other = make_url(empty_database).set(database="no_such").render_as_string(hide_password=False)
+    settings = HistorySettings(catalog=other, files=str(tmp_path / "files"))
     assert found(settings, tmp_path)["history"].severity == "error"
 
 
