@@ -25,15 +25,25 @@ MOST_PAUSE_SECONDS = 60.0
 NICENESS = 4  # more would starve it on a busy machine
 
 
-def counted_in(metrics: Metrics) -> Callable[[Landed], None]:
-    """What tells each landing to Prometheus: rows of each table, and how far behind it was."""
+OnTurn = Callable[[Landed | None], None]
+"""Is told of each turn that went well: what it landed, None where another lander leads."""
 
-    def landed(result: Landed) -> None:
-        metrics.landing_lag_seconds.set(result.lag_seconds)
-        for table, count in result.rows.items():
+
+def counted_in(metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> OnTurn:
+    """What tells each turn to Prometheus: rows of each table, and how far behind the history is.
+
+    That grows with the clock until the next turn that goes well, so that it shows an outage too.
+    """
+    lag_seconds, told_at = 0.0, clock()
+
+    def turned(landed: Landed | None) -> None:
+        nonlocal lag_seconds, told_at
+        lag_seconds, told_at = landed.lag_seconds if landed else 0.0, clock()
+        for table, count in (landed.rows if landed else {}).items():
             metrics.landed.labels(table).inc(count)
 
-    return landed
+    metrics.landing_lag_seconds.set_function(lambda: max(lag_seconds, clock() - told_at))
+    return turned
 
 
 async def run_landing(
@@ -41,13 +51,13 @@ async def run_landing(
     place: Place,
     settings: HistorySettings,
     stop: asyncio.Event,
-    on_landed: Callable[[Landed], None] = lambda _: None,
+    on_turn: OnTurn = lambda _: None,
 ) -> None:
     """Land every `interval_seconds` until `stop`, then once more, so that nothing is left behind.
 
     A second lander of the same history waits until the first is gone. Neither a store nor a
     history that is away for a while ends the task: it says so in the log and tries again.
-    `on_landed` is called on the event loop after each landing, also after one without news.
+    `on_turn` is called on the event loop, also after a landing without news.
     """
     lock = lock_of(place, "lander")
     with ThreadPoolExecutor(1, "landing", give_way) as thread:
@@ -67,8 +77,7 @@ async def run_landing(
                 await loop.run_in_executor(thread, work.let_go)
             else:
                 failures = 0
-                if landed is not None:
-                    on_landed(landed)
+                on_turn(landed)
             if is_last:
                 break
             took = time.monotonic() - began

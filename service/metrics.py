@@ -76,7 +76,8 @@ class Metrics:
         )
         self.landing_lag_seconds = Gauge(
             "hooksift_landing_lag_seconds",
-            "Age of the oldest fact that the last landing found.",
+            "How far the history is behind: age of the oldest fact that the last landing found, or"
+            " time since landing last went well, where that is longer.",
             registry=registry,
         )
         self.landed = Counter(

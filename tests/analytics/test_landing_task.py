@@ -11,10 +11,11 @@ import pytest
 
 from analytics.history import connect
 from analytics.landing import Landed
-from analytics.landing_task import NICENESS, give_way, pause_seconds, run_landing
+from analytics.landing_task import NICENESS, counted_in, give_way, pause_seconds, run_landing
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
+from service.metrics import Metrics
 from service.store import Store
 from tests.analytics.store_facts import put_events
 
@@ -51,13 +52,14 @@ def test_each_landing_is_told(store: Store, place: Place) -> None:
     async def scene() -> None:
         stop, told = asyncio.Event(), list[Landed]()
 
-        def landed(result: Landed) -> None:
-            told.append(result)
+        def turned(landed: Landed | None) -> None:
+            assert landed is not None
+            told.append(landed)
             if len(told) == 3:
                 stop.set()
 
         put_events(store, 5)
-        await asyncio.wait_for(run_landing(store, place, QUICK, stop, landed), 30)
+        await asyncio.wait_for(run_landing(store, place, QUICK, stop, turned), 30)
         assert [result.row_count for result in told[:3]] == [5, 0, 0]
 
     asyncio.run(scene())
@@ -68,8 +70,13 @@ def test_a_second_lander_waits_and_takes_over(store: Store, place: Place) -> Non
         leader = lock_of(place, "lander")
         assert leader.take()
         stop, told = asyncio.Event(), asyncio.Event()
+
+        def turned(landed: Landed | None) -> None:
+            if landed is not None:
+                told.set()
+
         put_events(store, 5)
-        standby = asyncio.create_task(run_landing(store, place, QUICK, stop, lambda _: told.set()))
+        standby = asyncio.create_task(run_landing(store, place, QUICK, stop, turned))
         await asyncio.wait([standby], timeout=0.2)
         waited = not told.is_set()
         leader.give_back()
@@ -102,6 +109,52 @@ def test_a_history_that_cannot_be_written_does_not_end_the_task(
         assert count(place) == 5
 
     asyncio.run(scene())
+
+
+class Scraped:
+    """How far behind the history is, as /metrics says, by a clock that only the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.metrics = Metrics()
+        self.turned = counted_in(self.metrics, lambda: self.now)
+
+    def turn(self, store: Store, place: Place) -> None:
+        """One turn of a lander."""
+        stop = asyncio.Event()
+        stop.set()
+        asyncio.run(run_landing(store, place, QUICK, stop, self.turned))
+
+    @property
+    def lag_seconds(self) -> float | None:
+        return self.metrics.registry.get_sample_value("hooksift_landing_lag_seconds")
+
+
+def test_the_lag_grows_while_landing_fails(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "history").write_text("in the way")
+    scraped = Scraped()
+    scraped.now = 1000
+    scraped.turn(store, place_of(HistorySettings(), tmp_path / "data"))
+    scraped.now = 2000
+    assert scraped.lag_seconds == 2000
+
+
+def test_the_lag_ends_with_a_landing_that_goes_well(store: Store, place: Place) -> None:
+    scraped = Scraped()
+    scraped.now = 1000
+    scraped.turn(store, place)
+    assert scraped.lag_seconds == 0
+
+
+def test_a_standby_is_not_behind(store: Store, place: Place) -> None:
+    leader = lock_of(place, "lander")
+    assert leader.take()
+    scraped = Scraped()
+    scraped.now = 1000
+    scraped.turn(store, place)
+    leader.give_back()
+    assert scraped.lag_seconds == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
