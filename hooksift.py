@@ -353,15 +353,18 @@ def demo(
     run_demo(data, events, Console())
 
 
-def erase_from_history(settings: Settings, words: Sequence[str]) -> dict[str, int]:
-    """Remove a person from the history; nothing where there is none."""
+def erase_from_history(
+    settings: Settings, words: Sequence[str], *, dry_run: bool
+) -> dict[str, int]:
+    """Remove a person from the history, or count what would go; nothing where there is none."""
     from analytics.commands import spoken
-    from analytics.erase import erase_person
+    from analytics.erase import count_person, erase_person
     from analytics.errors import HistoryMissing
 
     with spoken():
         try:
-            return erase_person(history_of(settings), words)
+            act = count_person if dry_run else erase_person
+            return act(history_of(settings), words)
         except HistoryMissing:
             return {}
 

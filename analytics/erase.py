@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 
 from analytics.dictionary import TABLES
-from analytics.errors import HistoryError, HistoryMissing
-from analytics.history import NAME, attach, catalog_of
+from analytics.errors import HistoryError, HistoryMissing, without_credentials
+from analytics.history import NAME, attach, catalog_of, connect
 from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.scope import quoted
@@ -39,18 +39,19 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
     Returns how many rows of each table went. Erase from the store first, or the next rebuild
     brings the person back. Raises HistoryError for words of fewer than four letters.
     """
-    wanted = [word.strip().lower() for word in words]
-    if not wanted or any(len(word) < LEAST_LETTERS for word in wanted):
-        raise HistoryError(f"erase needs words of at least {LEAST_LETTERS} letters; got {wanted}")
+    found = _found(words)
     if not place.is_postgresql and not Path(place.catalog).is_file():
         raise HistoryMissing(f"no history at {place}: nothing to erase")
     with held(lock_of(place, "writer"), WAIT_SECONDS):
         lake = attach(place, read_only=False)
         try:
-            gone = _delete(lake, wanted)
+            gone = _delete(lake, found)
             if sum(gone.values()):
                 with held(lock_of(place, "merge"), WAIT_SECONDS):
                     _forget(lake, place)
+        except duckdb.Error as error:
+            said = without_credentials(error)
+            raise HistoryError(f"the history at {place} cannot be changed: {said}") from error
         finally:
             lake.close()
         if sum(gone.values()):
@@ -58,14 +59,33 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
     return gone
 
 
-def _delete(lake: duckdb.DuckDBPyConnection, words: list[str]) -> dict[str, int]:
-    found = " UNION ".join(
+def count_person(place: Place, words: Iterable[str]) -> dict[str, int]:
+    """How many rows of each table `erase_person` would remove. Raises as it does."""
+    found = _found(words)
+    counts = ", ".join(
+        f"(SELECT count(*) FROM {table} WHERE {key} IN (SELECT id FROM erased)) AS {table}"
+        for table, key in OF_AN_EVENT
+    )
+    with connect(place) as history:
+        rows = history.sql(f"WITH erased AS MATERIALIZED ({found}) SELECT {counts}")
+    return rows.row(0, named=True)
+
+
+def _found(words: Iterable[str]) -> str:
+    """SQL for the ids of events in which one of the words stands. Raises HistoryError."""
+    wanted = [word.strip().lower() for word in words]
+    if not wanted or any(len(word) < LEAST_LETTERS for word in wanted):
+        raise HistoryError(f"erase needs words of at least {LEAST_LETTERS} letters; got {wanted}")
+    return " UNION ".join(
         f"SELECT {key} AS id FROM {table} WHERE "
         + " OR ".join(
-            f"contains(lower({column}), {quoted(word)})" for column in columns for word in words
+            f"contains(lower({column}), {quoted(word)})" for column in columns for word in wanted
         )
         for table, (key, columns) in TEXTS.items()
     )
+
+
+def _delete(lake: duckdb.DuckDBPyConnection, found: str) -> dict[str, int]:
     lake.execute("BEGIN")
     lake.execute(f"CREATE OR REPLACE TEMP TABLE erased AS {found}")
     gone = {}

@@ -3,18 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from service.cli.looking import opened
+from service.errors import HooksiftError
 from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from service.store import Store
 
-Eraser = Callable[[Any, Sequence[str]], Mapping[str, int]]
-"""Removes a person from what another package keeps: (settings, words) -> rows removed of what."""
+
+class Eraser(Protocol):
+    """Removes a person from what another package keeps."""
+
+    def __call__(self, settings: Any, words: Sequence[str], *, dry_run: bool) -> Mapping[str, int]:
+        """Rows of what it removed, or would remove. Raises HooksiftError where it cannot."""
 
 
 def register(
@@ -77,7 +82,7 @@ def register(
 
         Every event in whose text, body or results one of the words stands goes whole, whatever
         its upper and lower case; what is sent again is acknowledged and not stored. Ends with a
-        scan that proves it, and with what could not be reached. It reads the whole store twice:
+        scan that proves it, and with what could not be reached. It reads store and history twice:
         about a minute each for half a million events. The service may run meanwhile.
         """
         erase_person(load_settings(), subject, erasers, dry_run=dry_run, yes=yes, rewrite=rewrite)
@@ -92,14 +97,19 @@ def erase_person(
     yes: bool,
     rewrite: bool,
 ) -> None:
-    """Plan, ask, erase, prove. Exit code 1 when something still holds a word."""
+    """Plan, ask, erase, prove. Exit code 1 when something still holds a word.
+
+    The history is looked into before anything goes, so that one that is away is told first.
+    """
     from service.lifecycle.erasure import erase, look, unreached, wanted_words
 
     wanted = wanted_words(subject)
     with opened(settings) as store:
         typer.echo("looking through all tables of the store")
         plan = look(store, wanted)
-        print_counts("found", plan.counts())
+        print_counts("found in the store", plan.counts())
+        for eraser in erasers:
+            print_counts("found in the history", eraser(settings, subject, dry_run=True))
         if dry_run:
             return
         if not yes:
@@ -107,7 +117,13 @@ def erase_person(
         typer.echo("removing, and looking through all tables again")
         print_counts("removed from the store", erase(store, subject, datetime.now(UTC), plan))
         for eraser in erasers:
-            print_counts("removed from the history", eraser(settings, subject))
+            try:
+                print_counts("removed from the history", eraser(settings, subject, dry_run=False))
+            except HooksiftError as error:
+                raise HooksiftError(
+                    "the person is gone from the store, but was NOT removed from the history;"
+                    f" run the same command again once this is mended: {error}"
+                ) from error
         clean = prove(store, subject, rewrite=rewrite)
         typer.echo("not reached:")
         for place in unreached(store.dialect):
@@ -130,6 +146,6 @@ def prove(store: "Store", subject: Sequence[str], *, rewrite: bool) -> bool:
 
 
 def print_counts(what: str, counts: Mapping[str, int]) -> None:
-    """`found: 3 events, 2 deliveries`."""
+    """`found in the store: 3 events, 2 deliveries`."""
     listed = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
     typer.echo(f"{what}: {listed or 'nothing'}")

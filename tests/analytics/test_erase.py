@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from analytics.erase import erase_person
+from analytics.erase import count_person, erase_person
 from analytics.errors import HistoryError
 from analytics.history import connect
 from analytics.landing import Lander
@@ -67,6 +67,12 @@ def test_all_that_hung_on_the_person_s_events_goes(
     fill(store, lander)
     gone = erase_person(place, [PERSON])
     assert gone == {"events": 4, "attempts": 0, "enrichments": 3, "actions": 0, "labels": 3}
+
+
+def test_what_would_go_is_counted_and_stays(store: Store, lander: Lander, place: Place) -> None:
+    fill(store, lander)
+    assert count_person(place, [PERSON]) == count_person(place, [PERSON.upper()])
+    assert count_person(place, [PERSON]) == erase_person(place, [PERSON])
 
 
 def test_landing_goes_on_after_an_erasure(store: Store, lander: Lander, place: Place) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
+import hooksift
+from service.errors import HooksiftError
 from service.lifecycle.erasure import (
     ErasureError,
     erase,
@@ -365,5 +367,38 @@ def test_by_command_the_history_is_erased_after_the_store(
 def test_by_command_nothing_goes_after(store: Store, command: CommandLine, how: list[str]) -> None:
     put_events(store, 2, customer=PERSON)
     printed = command.run("erase", "--subject", PERSON, *how, code=None, given="n\n")
-    assert "found: 2 events, 2 deliveries" in printed
+    assert "found in the store: 2 events, 2 deliveries" in printed
+    assert "found in the history: 1 events" in printed
     assert (len(rows(store, "events")), command.erased) == (2, [])
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_nothing_goes_while_the_history_cannot_be_reached(
+    store: Store, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CATALOG", "postgresql://ada:hunter22@127.0.0.1:1/nobody")
+    command = CommandLine(tmp_path, hooksift.erase_from_history)
+    command.configure('[history]\ncatalog = "env:CATALOG"\n', store=store_url)
+    put_events(store, 2, customer=PERSON)
+    with pytest.raises(
+        HooksiftError, match=r"at postgresql://127\.0\.0\.1:1/nobody cannot"
+    ) as told:
+        command.run("erase", "--subject", PERSON, "--yes")
+    assert len(rows(store, "events")) == 2
+    assert "hunter22" not in str(told.value)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_history_that_went_away_meanwhile_is_told_with_what_to_do(
+    store: Store, store_url: str, tmp_path: Path
+) -> None:
+    def eraser(settings: Any, words: Sequence[str], *, dry_run: bool) -> dict[str, int]:
+        if dry_run:
+            return {"events": 2}
+        raise HooksiftError("the catalog cannot be reached")
+
+    command = CommandLine(tmp_path, eraser)
+    command.configure(store=store_url)
+    put_events(store, 2, customer=PERSON)
+    with pytest.raises(HooksiftError, match="NOT removed from the history; run the same command"):
+        command.run("erase", "--subject", PERSON, "--yes")

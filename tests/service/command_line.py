@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.testing import CliRunner, Result
@@ -11,19 +11,25 @@ from typer.testing import CliRunner, Result
 import hooksift
 import service.commands
 
+if TYPE_CHECKING:
+    from service.cli.keeping import Eraser
+
 
 class CommandLine:
     """Runs commands of `service` with the config that was written last."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, eraser: "Eraser | None" = None) -> None:
         self.folder = folder
         self.config = folder / "hooksift.toml"
         self.erased: list[list[str]] = []
         self._app = typer.Typer()
-        service.commands.register(self._app, self.settings, erasers=[self._erase_elsewhere])
+        service.commands.register(
+            self._app, self.settings, erasers=[eraser or self._erase_elsewhere]
+        )
 
-    def _erase_elsewhere(self, _: Any, words: Any) -> Mapping[str, int]:
-        self.erased.append(list(words))
+    def _erase_elsewhere(self, settings: Any, words: Any, *, dry_run: bool) -> Mapping[str, int]:
+        if not dry_run:
+            self.erased.append(list(words))
         return {"events": 1}
 
     def settings(self) -> hooksift.Settings:
