@@ -50,7 +50,7 @@ def register(
         """Put a copy back as the store. Stop the service first.
 
         The store that is there is kept beside it, under its name with .before-restore. What was
-        erased from it since is left out of the copy too.
+        erased from it since is left out of the copy too; what `hooksift audit` lists stays.
         """
         from service.lifecycle.backup import restore as put_back
         from service.receiving.assembly import make_data_folder

@@ -73,7 +73,7 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         limit: Annotated[int, typer.Option(min=1, help="At most so many")] = 20,
         as_json: Json = False,
     ) -> None:
-        """List what people did to the store by command: replays, erasures, deliveries taken in."""
+        """List what people did to the store by command: replays, erasures, restores, and so on."""
         from service.lifecycle.audit import list_deeds
 
         with opened(load_settings()) as store, store.read() as connection:

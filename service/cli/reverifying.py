@@ -1,9 +1,9 @@
 """`hooksift reverify`: take in what was refused for a fault that is mended."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,6 @@ from service.receiving.assembly import ServiceSettings
 
 if TYPE_CHECKING:
     from collections import Counter
-
-    from sqlalchemy import Connection
 
     from service.store import Store
 
@@ -59,12 +57,6 @@ def take_in(settings: ServiceSettings, source: str, *, dry_run: bool) -> "Counte
 
 def write_down(store: "Store", source: str, count: int) -> None:
     """Note the deed for `hooksift audit`."""
-    from service.lifecycle.audit import note
+    from service.lifecycle.audit import note_done
 
-    entry_id = store.new_ids()
-
-    def noted(connection: "Connection", _tx: int, payloads: Sequence[Any]) -> list[None]:
-        note(connection, entry_id, datetime.now(UTC), "reverify", {"source": source}, count)
-        return [None] * len(payloads)
-
-    store.write_now(noted, None)
+    note_done(store, datetime.now(UTC), "reverify", {"source": source}, count)

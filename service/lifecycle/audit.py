@@ -2,12 +2,13 @@
 
 import getpass
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, text
 
+from service.store import Store
 from service.store.look import Row, readable
 from service.store.tables import to_microseconds
 
@@ -35,6 +36,18 @@ def note(
             "count": count,
         },
     )
+
+
+def note_done(store: Store, at: datetime, deed: str, asked: Mapping[str, Any], count: int) -> int:
+    """Write down a deed in a transaction of its own; the entry's id, for `note_more`."""
+    entry_id = store.new_ids()
+
+    def noted(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        note(connection, entry_id, at, deed, asked, count)
+        return [None] * len(payloads)
+
+    store.write_now(noted, None)
+    return entry_id
 
 
 def note_more(connection: Connection, entry_id: int, count: int) -> None:

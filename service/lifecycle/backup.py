@@ -11,12 +11,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import URL, make_url
 
 from service.errors import HooksiftError
+from service.lifecycle.audit import note_done
 from service.lifecycle.erasure import NEVER
 from service.store import open_store
 from service.store.ids import ID_EPOCH_MS
@@ -116,8 +118,9 @@ def restore(copy: Path, store_url: str) -> int:
     """Put a copy back as the SQLite store; how many deliveries erased since are left out.
 
     The service must be stopped. The store that is there is kept beside, under another name. What
-    was erased from it since the copy was made is erased from the copy too. Transactions are
-    numbered on from the clock, so that the history takes all that is new for new.
+    was erased from it since the copy was made is erased from the copy too; its audit lives on, with
+    the restore noted in it. Transactions are numbered on from the clock, so that the history takes
+    all that is new for new.
     Raises BackupError.
     """
     url = make_url(store_url)
@@ -130,15 +133,16 @@ def restore(copy: Path, store_url: str) -> int:
     try:
         shutil.copyfile(copy, part)
         part.chmod(0o600)
-        erased = _erased(target)
-        _prepare(part, erased)
+        lasting = _lasting(target)
+        _prepare(part, lasting)
         _to_disk(part)
         _keep_beside(target)
         part.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"cannot put {copy} back: {error}") from error
-    open_store(store_url).close()
-    return len(erased.deliveries)
+    with closing(open_store(store_url)) as store:
+        note_done(store, datetime.now(UTC), "restore", {}, len(lasting.deliveries))
+    return len(lasting.deliveries)
 
 
 def _refuse_running(target: Path) -> None:
@@ -157,23 +161,28 @@ def _refuse_running(target: Path) -> None:
         return  # damaged: that is why somebody restores
 
 
-class Erased(NamedTuple):
-    """What a store says of its erasures: deliveries with the events of them that were kept, and
-    the dedup keys that hold for ever."""
+class Lasting(NamedTuple):
+    """What outlives a restore: erased deliveries with the events of them that were kept, the dedup
+    keys that hold for ever, and the audit."""
 
     deliveries: list[tuple[int, int, set[int]]]
     keys: list[tuple[bytes, int, int]]
+    deeds: list[tuple[Any, ...]]
 
 
-def _erased(target: Path) -> Erased:
-    """What was erased from the store that is there; nothing where it cannot be read."""
+NOTHING = Lasting([], [], [])
+DEED = "id, done_at, person, deed, detail, row_count"
+
+
+def _lasting(target: Path) -> Lasting:
+    """What outlives the store that is there; nothing where it cannot be read."""
     if not target.is_file():
-        return Erased([], [])
+        return NOTHING
     try:
         with _opened(target) as connection:
             rows = connection.execute("SELECT delivery_id, erased_at FROM tombstones").fetchall()
             kept = "SELECT id FROM events WHERE id BETWEEN ? AND ? AND delivery_id = ?"
-            return Erased(
+            return Lasting(
                 [
                     (d, at, {row[0] for row in connection.execute(kept, (d, d + 4095, d))})
                     for d, at in rows
@@ -182,12 +191,13 @@ def _erased(target: Path) -> Erased:
                     "SELECT digest, delivery_id, expires_at FROM dedup_keys WHERE expires_at >= ?",
                     (NEVER,),
                 ).fetchall(),
+                connection.execute(f"SELECT {DEED} FROM audit").fetchall(),
             )
     except sqlite3.Error:
-        return Erased([], [])
+        return NOTHING
 
 
-def _prepare(part: Path, erased: Erased) -> None:
+def _prepare(part: Path, lasting: Lasting) -> None:
     floor = time.time_ns() // 10**6 - ID_EPOCH_MS  # fewer than 1,000 transactions a second till now
     with _opened(part) as connection:
         connection.execute("PRAGMA secure_delete = ON")
@@ -198,9 +208,12 @@ def _prepare(part: Path, erased: Erased) -> None:
         connection.executemany(
             "INSERT INTO dedup_keys (digest, delivery_id, expires_at) VALUES (?, ?, ?)"
             " ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at",
-            erased.keys,
+            lasting.keys,
         )
-        for delivery, erased_at, kept in erased.deliveries:
+        connection.executemany(
+            f"INSERT OR REPLACE INTO audit ({DEED}) VALUES (?, ?, ?, ?, ?, ?)", lasting.deeds
+        )
+        for delivery, erased_at, kept in lasting.deliveries:
             _leave_out(connection, delivery, erased_at, kept)
         connection.execute("COMMIT")
 

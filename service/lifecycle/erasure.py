@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from service.errors import HooksiftError, StoreUnavailable
-from service.lifecycle.audit import note
+from service.lifecycle.audit import note_done
 from service.lifecycle.events_by_age import delete_events
 from service.lifecycle.pacing import write_in_pieces
 from service.lifecycle.person_scan import (
@@ -142,7 +142,7 @@ def erase(
     wanted = wanted_words(words)
     left = look(store, wanted) if plan is None else plan
     if left.empty:
-        _note(store, {}, now)
+        note_done(store, now, "erase", {}, 0)
     gone: dict[str, int] = {}
     rounds = 0
     while not left.empty:
@@ -169,7 +169,8 @@ def remove(store: Store, plan: Plan, now: datetime) -> None:
     with store.read() as connection:
         followers = [table.name for table in tables_of(connection) if table.has_event]
         keys = keys_of(connection, plan.deliveries) if plan.deliveries else {}
-    _note(store, plan.counts(), now)
+    counts = plan.counts()
+    note_done(store, now, "erase", counts, sum(counts.values()))
     pieces = chain(
         write_in_pieces(
             store, erase_deliveries, sorted(plan.deliveries), plan.events, keys, followers, now
@@ -280,16 +281,6 @@ def lost_keys(connection: Connection, delivery: int) -> list[bytes]:
     if key:
         return [digest_of("delivery", source, key)]
     return [digest_of("body", source, method, url, bytes(body))]
-
-
-def _note(store: Store, gone: dict[str, int], now: datetime) -> None:
-    entry_id = store.new_ids()
-
-    def noted(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-        note(connection, entry_id, now, "erase", gone, sum(gone.values()))
-        return [None] * len(payloads)
-
-    store.write_now(noted, None)
 
 
 def shred(store: Store, words: Iterable[str], *, rewrite: bool = False) -> list[str]:

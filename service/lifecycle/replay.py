@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 
-from service.lifecycle.audit import note, note_more
+from service.lifecycle.audit import note_done, note_more
 from service.lifecycle.pacing import write_in_pieces
 from service.store import Store
 from service.store.look import Filter
@@ -94,13 +94,7 @@ def give_back(store: Store, items: Sequence[Item], now: datetime, deed: str, ask
 
     A dead letter goes in the transaction that makes it work again.
     """
-    entry_id = store.new_ids()
-
-    def begin(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-        note(connection, entry_id, now, deed, asked.described(), 0)
-        return [None] * len(payloads)
-
-    store.write_now(begin, None)
+    entry_id = note_done(store, now, deed, asked.described(), 0)
     return sum(write_in_pieces(store, _enqueue, items, now, entry_id))
 
 

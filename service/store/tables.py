@@ -261,14 +261,14 @@ class Tombstone(SQLModel, table=True):
 
 
 class AuditEntry(SQLModel, table=True):
-    """What a person did to the store by command: replayed, erased, taken in again."""
+    """What a person did to the store by command: replayed, erased, taken in again, restored."""
 
     __tablename__: ClassVar[str] = "audit"
 
     id: int = Field(sa_type=RowId, primary_key=True, sa_column_kwargs={"autoincrement": False})
     done_at: datetime = Field(sa_type=Instant)
     person: str = Field(sa_type=Text, description="user name on the machine")
-    deed: str = Field(sa_type=Text, description="replay, dead replay, erase, reverify")
+    deed: str = Field(sa_type=Text, description="replay, dead replay, erase, reverify, restore")
     detail: str = Field(sa_type=Text, description="JSON: what was asked, without personal data")
     row_count: int = Field(description="how many things it touched")
 

@@ -155,6 +155,17 @@ def test_what_was_erased_since_does_not_come_back(store: Store, url: str, tmp_pa
     assert b"zoe@mail" not in (tmp_path / "store.sqlite").read_bytes()
 
 
+def test_what_people_did_stays_known_and_the_restore_with_it(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    erase(store, ["nobody known"], datetime.now(UTC))
+    back_up(url, tmp_path / "copy")
+    erase(store, ["zoe@mail.example"], datetime.now(UTC))
+    again = put_back(store, url, tmp_path / "copy")
+    assert [row.deed for row in rows(again, "audit")] == ["erase", "erase", "restore"]
+    again.close()
+
+
 def test_what_stayed_of_a_partly_erased_delivery_comes_back(
     store: Store, url: str, tmp_path: Path
 ) -> None:
