@@ -37,6 +37,7 @@ def register(
 
         FILE holds everything the store does, so keep it as safe. Secrets of the config and the
         history are not in it: copy the config, and the history's folder, by other means.
+        PostgreSQL is copied by pg_dump, which must be at least as new as the server.
         """
         from service.lifecycle.backup import back_up
 
@@ -51,6 +52,7 @@ def register(
 
         The store that is there is kept beside it, under its name with .before-restore. What was
         erased from it since is left out of the copy too; what `hooksift audit` lists stays.
+        PostgreSQL is put back by pg_restore instead; this command says how, and what to do then.
         """
         from service.lifecycle.backup import restore as put_back
         from service.receiving.assembly import make_data_folder

@@ -25,6 +25,11 @@ from service.store.ids import ID_EPOCH_MS
 
 WAIT_SECONDS = 60.0
 BEFORE = ".before-restore"
+BY_PG_RESTORE = """PostgreSQL is put back by its own program, while the service is stopped:
+  pg_restore --clean --if-exists --no-owner --dbname=URL FILE
+That brings back who was erased since FILE was made, and replaces the audit. So write down first
+when `hooksift audit` says that somebody was erased; it does not say who, the requests to you do.
+Then, before the service starts again, run `hooksift erase` once more for each of them."""
 
 
 class BackupError(HooksiftError):
@@ -106,6 +111,8 @@ def _dump_postgresql(url: URL, part: Path) -> None:
     )
     if done.returncode:
         said = " ".join(line.strip() for line in done.stderr.splitlines()) or "no reason"
+        if "version mismatch" in said:
+            said += "; use a pg_dump at least as new as the server"
         raise BackupError(said if said.startswith("pg_dump") else f"pg_dump: {said}")
 
 
@@ -125,7 +132,7 @@ def restore(copy: Path, store_url: str) -> int:
     """
     url = make_url(store_url)
     if url.get_backend_name() != "sqlite":
-        raise BackupError("PostgreSQL is put back by pg_restore --clean --dbname=URL FILE")
+        raise BackupError(BY_PG_RESTORE)
     target = Path(str(url.database))
     check_copy(copy)
     _refuse_running(target)

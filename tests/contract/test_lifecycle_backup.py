@@ -261,11 +261,22 @@ def test_a_password_is_not_among_the_arguments_of_pg_dump(
 def test_what_pg_dump_says_is_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "pg_dump"
     program.write_text(
-        "#!/bin/sh\necho 'pg_dump: error: version mismatch' >&2\necho 'detail: 18, 15' >&2\nexit 1"
+        "#!/bin/sh\necho 'pg_dump: error: no room' >&2\necho 'detail: 18, 15' >&2\nexit 1"
     )
     program.chmod(0o700)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(BackupError, match=r"^pg_dump: error: version mismatch detail: 18, 15$"):
+    with pytest.raises(BackupError, match=r"^pg_dump: error: no room detail: 18, 15$"):
+        back_up("postgresql://ada@db.example/hooks", tmp_path / "copy")
+
+
+def test_an_older_pg_dump_than_the_server_is_told_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text("#!/bin/sh\necho 'aborting because of server version mismatch' >&2\nexit 1")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(BackupError, match="use a pg_dump at least as new as the server"):
         back_up("postgresql://ada@db.example/hooks", tmp_path / "copy")
 
 
@@ -278,5 +289,5 @@ def test_without_pg_dump_the_remedy_is_told(
 
 
 def test_postgresql_is_put_back_by_its_own_program(postgres_url: str, tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="pg_restore"):
+    with pytest.raises(BackupError, match=r"pg_restore --clean(.|\n)*`hooksift erase` once more"):
         restore(tmp_path / "copy", postgres_url)
