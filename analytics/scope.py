@@ -6,8 +6,9 @@ join, and DuckDB skips the files whose ids are outside.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import TypedDict
+from typing import Any, TypedDict
 
+from analytics.errors import HistoryError
 from analytics.history import History
 from analytics.views import EPOCH_MS, ID_SHIFT
 
@@ -28,7 +29,14 @@ class Scope(TypedDict, total=False):
 
 
 def within(history: History, scope: Scope, id_column: str = "event_id", table: str = "") -> str:
-    """An SQL condition for rows within the scope; `true` for an empty one."""
+    """An SQL condition for rows within the scope; `true` for an empty one.
+
+    Raises HistoryError for a name that is none of Scope's, and a time that is none.
+    """
+    unknown = scope.keys() - Scope.__annotations__.keys()
+    if unknown:
+        known = ", ".join(Scope.__annotations__)
+        raise HistoryError(f"no such filter: {', '.join(sorted(unknown))}; there are {known}")
     dot = f"{table}." if table else ""
     parts = []
     since, until, source = scope.get("since"), scope.get("until"), scope.get("source")
@@ -36,9 +44,9 @@ def within(history: History, scope: Scope, id_column: str = "event_id", table: s
         newest = newest_at(history)
         since = None if newest is None else newest - since
     if since is not None:
-        parts.append(f"{dot}{id_column} >= {first_id(since)}")
+        parts.append(f"{dot}{id_column} >= {first_id(utc(since, 'since'))}")
     if until is not None:
-        parts.append(f"{dot}{id_column} < {first_id(until)}")
+        parts.append(f"{dot}{id_column} < {first_id(utc(until, 'until'))}")
     if source is not None:
         names = [source] if isinstance(source, str) else list(source)
         parts.append(f"{dot}source IN ({', '.join(map(quoted, names)) or 'NULL'})")
@@ -76,6 +84,17 @@ def newest_at(history: History) -> datetime | None:
     """When the newest event arrived, to the millisecond; None in an empty history."""
     newest = history.sql("SELECT max(id) AS id FROM events").item()
     return None if newest is None else arrived_at(newest)
+
+
+def utc(moment: Any, name: str) -> datetime:
+    """The moment in UTC. Raises HistoryError, with the argument's name, for what is no moment."""
+    if not isinstance(moment, datetime):
+        or_back = ", or timedelta(days=1), back from the newest event" if name == "since" else ""
+        raise HistoryError(
+            f"{name} is {moment!r}, a {type(moment).__name__}; pass a datetime,"
+            f" e.g. datetime(2026, 3, 1, tzinfo=UTC){or_back}"
+        )
+    return moment.astimezone(UTC)
 
 
 def first_id(moment: datetime) -> int:

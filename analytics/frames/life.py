@@ -1,13 +1,13 @@
 """One event's whole life; what was believed at a time; looking into bodies."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Unpack
 
 import polars as pl
 
 from analytics.errors import HistoryError
 from analytics.history import History
-from analytics.scope import Scope, quoted, within
+from analytics.scope import Scope, quoted, utc, within
 
 
 def timeline(history: History, event_id: int | str) -> pl.DataFrame:
@@ -16,7 +16,12 @@ def timeline(history: History, event_id: int | str) -> pl.DataFrame:
     Out: at datetime[us, UTC]; what str (sent, received, duplicate, claimed, attempt, enrichment,
     action, label, landed); outcome str; detail str. Empty for an id that the history does not hold.
     """
-    number = int(event_id)
+    try:
+        number = int(event_id)
+    except (TypeError, ValueError) as error:
+        raise HistoryError(
+            f"event_id is {event_id!r}; pass a number, as in the column `id` of `events`"
+        ) from error
     return history.sql(
         f"""
 WITH ev AS (SELECT * FROM events WHERE id = {number})
@@ -64,7 +69,7 @@ def as_of(
     confidence f64, revision i32, recorded_at, superseded_at datetime[us, UTC] (also where it came
     after `moment`), labelled_category, labelled_severity str. Newest first.
     """
-    at = f"TIMESTAMPTZ '{moment.astimezone(UTC).isoformat()}'"
+    at = f"TIMESTAMPTZ '{utc(moment, 'moment').isoformat()}'"
     chosen = (
         f"SELECT id FROM events WHERE received_at <= {at} AND {within(history, scope, 'id')}"
         f" ORDER BY id DESC LIMIT {int(limit)}"

@@ -32,7 +32,7 @@ KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def ask(name: str, history: History) -> pl.DataFrame:
+def ask(name: str, history: History, **scope: Any) -> pl.DataFrame:
     """The function's answer, with arguments where it needs some."""
     more: dict[str, tuple[Any, ...]] = {
         "timeline": (history.sql("SELECT max(event_id) AS i FROM labels").item(),),
@@ -41,7 +41,7 @@ def ask(name: str, history: History) -> pl.DataFrame:
         "aftermath": ("0123456789abcdef", "billing"),
     }
     named = {"by_source": True} if name == "latency" else {}
-    answer: pl.DataFrame = getattr(analytics, name)(history, *more.get(name, ()), **named)
+    answer: pl.DataFrame = getattr(analytics, name)(history, *more.get(name, ()), **named, **scope)
     return answer
 
 
@@ -54,6 +54,35 @@ def promised(name: str) -> dict[str, Any]:
     for names, kind in re.findall(rf"((?:\w+,\s+)*\w+)\s+({kinds})", said):
         found |= dict.fromkeys(re.split(r",\s+", names), KINDS[kind])
     return found
+
+
+@pytest.mark.parametrize("name", [name for name in FRAMES if name != "timeline"])
+def test_a_filter_that_is_none_is_refused(name: str, made: History) -> None:
+    with pytest.raises(HistoryError, match="no such filter: sorce; there are since, until, source"):
+        ask(name, made, sorce="support")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"since": "yesterday"}, r"since is 'yesterday', a str; pass a datetime.* or timedelta"),
+        ({"until": timedelta(days=1)}, r"until is .* a timedelta; pass a datetime"),
+    ],
+)
+def test_a_time_that_is_none_is_refused(wrong: Any, said: str, made: History) -> None:
+    with pytest.raises(HistoryError, match=said):
+        analytics.outcomes(made, **wrong)
+
+
+def test_a_moment_that_is_none_is_refused(made: History) -> None:
+    moment: Any = "yesterday"
+    with pytest.raises(HistoryError, match="moment is 'yesterday', a str; pass a datetime"):
+        analytics.as_of(made, moment)
+
+
+def test_an_id_that_is_none_is_refused(made: History) -> None:
+    with pytest.raises(HistoryError, match="event_id is 'abc'; pass a number"):
+        analytics.timeline(made, "abc")
 
 
 @pytest.mark.parametrize("name", FRAMES)
