@@ -247,35 +247,3 @@ def create_statement(table: Table) -> str:
     """The CREATE TABLE of a table; does nothing where it exists."""
     columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
     return f"CREATE TABLE IF NOT EXISTS {table.name} ({columns})"
-
-
-def as_markdown() -> str:
-    """docs/dictionary.md, whole."""
-    parts = [
-        "# The data dictionary",
-        "",
-        (
-            "Every table of the history, made from `analytics/dictionary.py` by"
-            " `python -m analytics.dictionary`. All times are UTC. Rows are only ever added: what"
-            " was believed when is in `recorded_at`, and the view `enrichments_over_time` adds"
-            " `superseded_at`."
-        ),
-        "",
-        (
-            "`analytics.connect()` opens it beside a running service, and so does the plain DuckDB"
-            " command line, with the line that `analytics.connect().cli_line` gives. There, where"
-            " the catalog is SQLite, a query during the merge of small files (an instant in each"
-            " minute) may miss rows: ask again. The functions of `analytics` notice and do so."
-        ),
-    ]
-    for table in TABLES:
-        parts += ["", f"## {table.name}", "", table.row, ""]
-        parts += ["| column | type | unit | meaning |", "|---|---|---|---|"]
-        parts += [f"| {c.name} | {c.type} | {c.unit} | {c.meaning} |" for c in table.columns]
-    return "\n".join(parts) + "\n"
-
-
-if __name__ == "__main__":
-    from pathlib import Path
-
-    Path("docs/dictionary.md").write_text(as_markdown(), encoding="utf-8")

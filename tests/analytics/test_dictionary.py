@@ -6,8 +6,10 @@ import pytest
 from sqlmodel import SQLModel
 
 import enrich.tables  # noqa: F401 - its tables must be known to SQLModel
-from analytics.dictionary import FACTS, TABLES, Table, as_markdown
+from analytics.dictionary import FACTS, TABLES, Table
+from analytics.dictionary_page import MEANT, as_markdown
 from analytics.history import History
+from analytics.views import VIEWS
 
 NOT_LANDED = {"events": {"tx", "payload"}}  # the payload is the body's other form
 TABLE_NAMES = [table.name for table in TABLES]
@@ -15,7 +17,13 @@ TABLE_NAMES = [table.name for table in TABLES]
 
 def test_the_docs_are_the_dictionary() -> None:
     docs = Path(__file__).parents[2] / "docs" / "dictionary.md"
-    assert docs.read_text(encoding="utf-8") == as_markdown(), "run python -m analytics.dictionary"
+    assert docs.read_text(encoding="utf-8") == as_markdown(), (
+        "run python -m analytics.dictionary_page"
+    )
+
+
+def test_the_docs_have_every_view() -> None:
+    assert MEANT.keys() == VIEWS.keys()
 
 
 @pytest.mark.parametrize("table", FACTS, ids=[table.name for table in FACTS])
