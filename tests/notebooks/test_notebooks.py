@@ -17,6 +17,7 @@ from analytics.place import Place, place_of
 from analytics.report import notebook_files, run_notebook, write_report
 from analytics.settings import HistorySettings
 from service.store import open_store
+from tests.analytics.store_facts import put, put_events
 
 NOTEBOOKS = notebook_files()
 ALLOWED = {"analytics", "polars", "altair", "great_tables", "datetime"}
@@ -81,6 +82,24 @@ def test_an_empty_history_is_no_error(
 ) -> None:
     monkeypatch.setenv("HOOKSIFT_HISTORY_PATH", empty_place.catalog)
     run_cells(file)
+
+
+def test_a_few_labels_are_told_as_too_few(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    for event in put_events(store, 6):
+        put(store, "enrichments", {"event_id": event, "category": "billing", "confidence": 0.75})
+        put(store, "labels", {"event_id": event, "field": "category", "value": "billing"})
+    place = place_of(HistorySettings(), tmp_path)
+    with Lander(store, place, HistorySettings()) as lander:
+        lander.land()
+    store.close()
+    (quality,) = notebook_files(["04"])
+    cells = run_notebook(quality, place).cells
+    outputs = [out for cell in cells for out in cell.get("outputs", [])]
+    said = [out.data["text/markdown"] for out in outputs if "text/markdown" in out.get("data", {})]
+    assert ["6 events were labelled: too few to say" in finding for finding in said[:2]] == [
+        True
+    ] * 2
 
 
 def run_cells(file: Path) -> None:
