@@ -1,7 +1,7 @@
 """Cleaning what a model said before it reaches a page, a ticket or a chat.
 
-A summary is plain text: no markup, link, mention, control or invisible character. Names come from
-the taxonomy or are dropped. Nothing here raises.
+A summary is plain text: no markup, link, mention, control or invisible character; identifiers stay
+as they are. Names come from the taxonomy or are dropped. Nothing here raises.
 """
 
 import re
@@ -30,8 +30,8 @@ BARE_LINK = re.compile(
     re.IGNORECASE,
 )
 STOPS = str.maketrans("。｡", "..")  # a browser takes them for dots
-# Whatever its ending, a name with dots may become a link: the dots get a space. Names of files and
-# of classes stay, for no name of a host ends so.
+# Whatever its ending, a name with dots may become a link. Names of files and of classes do not, for
+# no name of a host ends so.
 DOTTED = re.compile(r"(?<![\w.-])(?:[\w-]{1,63}\.)+([^\W\d_]{2,24})(?![\w.-])")
 FILE_ENDING = re.compile(
     r"(?:js|jsx|tsx|mjs|py|java|jar|kt|php|rb|go|cpp|hpp|html?|css|json|ya?ml|xml|toml|ini|cfg|conf"
@@ -40,8 +40,11 @@ FILE_ENDING = re.compile(
 ADDRESS_LINK = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?/\S*")
 MENTION = re.compile(r"(?<!\w)[@＠]+(?=[\w/-])")
 REFERENCE = re.compile(r"(?<!\w)(?:!(?=\d)|#(?=\w))|\bGH-(?=\d)|(?<=\w)#(?=\d)")
-MARKUP = re.compile(r"[`*_~|<>\[\]{}\\^]+|\A[\s=+@-]+|^\s*(?:#{1,6}|[-+>]|\d+\.)\s+", re.MULTILINE)
-WORD_INNER = re.compile(r"(?<=\w)_(?=\w)")
+# An underscore within a word is no markup: an identifier must stay findable.
+MARKUP = re.compile(
+    r"[`*~|<>\[\]{}\\^]+|(?<!\w)_+|_+(?!\w)|\A[\s=+@-]+|^\s*(?:#{1,6}|[-+>]|\d+\.)\s+",
+    re.MULTILINE,
+)
 SPACES = re.compile(r"\s+")
 LANGUAGE = re.compile(r"[a-z]{2}")
 INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -74,14 +77,17 @@ def _strip_once(text: str) -> str:
     text = MAIL.sub("(address)", text)
     text = BARE_LINK.sub("(link)", text)
     text = ADDRESS_LINK.sub("(link)", text)
-    text = DOTTED.sub(_without_ending, text)
     text = MENTION.sub("", text)
     text = REFERENCE.sub(" ", text)
-    text = WORD_INNER.sub(" ", text)
     return MARKUP.sub("", text)
 
 
-def _without_ending(name: re.Match[str]) -> str:
+def part_names(text: str) -> str:
+    """A summary fit to leave: a name with dots, which a chat may take for a link, gets spaces."""
+    return DOTTED.sub(_parted, text)
+
+
+def _parted(name: re.Match[str]) -> str:
     return name[0] if FILE_ENDING.fullmatch(name[1]) else name[0].replace(".", ". ")
 
 

@@ -9,6 +9,7 @@ from enrich.actions.grouping import group_key
 from enrich.actions.plain_text import one_line, plain_text
 from enrich.actions.rules import Situation
 from enrich.actions.template import Template
+from enrich.sanitise import part_names
 
 NOT_SENT = frozenset({"text", "customer"})  # words of a stranger and who that is stay here
 
@@ -16,7 +17,8 @@ NOT_SENT = frozenset({"text", "customer"})  # words of a stranger and who that i
 def clean_values(situation: Situation, rule: str) -> dict[str, str]:
     """Every field, without links and mentions. What is put together is cleaned once more."""
     values = {name: plain_text(value) for name, value in situation.values().items()}
-    return {**values, "rule": rule, "count": "1"}
+    # A model's words, unlike a title's, are nobody's error message: no name in them may be a link.
+    return {**values, "summary": part_names(values["summary"]), "rule": rule, "count": "1"}
 
 
 def group_of(situation: Situation, name: str, group_by: list[str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from servers.openai_server import FakeOpenAI, answer_of, document_of, serve_openai
 
+from enrich.actions.messages import clean_values
 from enrich.actions.rules import Situation, Step, decide
 from enrich.actions.settings import RuleSettings
 from enrich.chain import Asked, Chain, Link, OpenGate
@@ -36,10 +37,10 @@ ACTS_ON_ALL = RuleSettings.model_validate(
     {"name": "all", "mode": "act", "min_confidence": 0, "actions": [{"target": "tickets"}]}
 )
 LOOKED_AT = 400  # characters
-LINK = re.compile(
-    r"\w+:/|www\.|\w[.\u3002](?!exe\b)\w|(?:javascript|data|mailto|tel|sms):", re.IGNORECASE
-)
-MARKUP = re.compile(r"[<>\[\]`*_|{}\\]|^\s*[#=+-]")
+SCHEME = r"\w+:/|www\.|(?:javascript|data|mailto|tel|sms):"
+LINK = re.compile(SCHEME + r"|\w[.\u3002](?:com|example)\b|\u3002", re.IGNORECASE)
+DOTTED = re.compile(SCHEME + r"|\w[.\u3002](?!exe\b)\w", re.IGNORECASE)
+MARKUP = re.compile(r"[<>\[\]`*|{}\\]|(?<!\w)_|_(?!\w)|^\s*[#=+-]")
 MENTION = re.compile(r"(?<!\w)[@\ufe6b\uff20]\w|#\w|\bGH-\d")
 
 
@@ -78,6 +79,24 @@ def answers(server: FakeOpenAI) -> dict[str, Asked]:
     return asyncio.run(ask_all())
 
 
+def situation_of(asked: Asked) -> Situation:
+    answer = asked.answer
+    assert answer is not None
+    said = answer.verdict
+    return Situation(
+        event_id=1,
+        source="tickets",
+        event_type="ticket",
+        category=said.category,
+        severity=said.severity,
+        tags=said.tags,
+        summary=said.summary,
+        confidence=said.confidence,
+        suspicious=said.suspicious,
+        degraded=answer.degraded,
+    )
+
+
 def test_the_corpus_holds_more_than_sixty_attempts() -> None:
     assert len({attempt["name"] for attempt in ATTEMPTS}) == len(ATTEMPTS) >= 150
 
@@ -107,6 +126,11 @@ class TestEachAttempt:
         assert answer is not None
         assert not LINK.search(answer.verdict.summary)
 
+    def test_sends_no_name_that_a_chat_takes_for_a_link(
+        self, name: str, answers: dict[str, Asked]
+    ) -> None:
+        assert not DOTTED.search(clean_values(situation_of(answers[name]), "all")["summary"])
+
     def test_brings_no_markup_into_the_summary(self, name: str, answers: dict[str, Asked]) -> None:
         answer = answers[name].answer
         assert answer is not None
@@ -119,20 +143,7 @@ class TestEachAttempt:
 
     def test_writes_nothing_back(self, name: str, answers: dict[str, Asked]) -> None:
         """Even where a rule may act on all that comes."""
-        answer = answers[name].answer
-        assert answer is not None
-        said = answer.verdict
-        situation = Situation(
-            event_id=1,
-            source="tickets",
-            event_type="ticket",
-            category=said.category,
-            severity=said.severity,
-            tags=said.tags,
-            confidence=said.confidence,
-            suspicious=said.suspicious,
-            degraded=answer.degraded,
-        )
+        situation = situation_of(answers[name])
         assert decide(ACTS_ON_ALL, situation, writes_back=True).step is Step.SUGGEST
 
     def test_brings_no_control_character_into_the_summary(

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enrich.enricher import Verdict
-from enrich.sanitise import MAX_SUMMARY, clean_error, clean_text, clean_verdict, shorten
+from enrich.sanitise import (
+    MAX_SUMMARY,
+    clean_error,
+    clean_text,
+    clean_verdict,
+    part_names,
+    shorten,
+)
 from enrich.taxonomy import built_in_taxonomy
 
 SUPPORT = built_in_taxonomy("support")
@@ -37,19 +44,31 @@ FINE = {"category": "billing", "severity": "low", "summary": "Fine.", "confidenc
         ("mail bob@corp.example", "mail (address)"),
         ("nested [[x](y)](z) <<a>b>", "nested x(z) b"),
         ("Ｆｕｌｌ ｗｉｄｔｈ", "Full width"),
-        ("go to evil.zone or login.bank/now", "go to evil. zone or login. bank/now"),
         ("go to evil。com", "go to (link)"),
-        ("go to пример.рф", "go to пример. рф"),
         ("text sms:+15550187", "text (link)"),
         ('=HYPERLINK("x")', 'HYPERLINK("x")'),
         ("- one", "one"),
         ("#general is down", "general is down"),
         ("C# code in checkout.py fails", "C# code in checkout.py fails"),
+        ("KeyError: 'customer_id' in a__b", "KeyError: 'customer_id' in a__b"),
+        ("billing.invoice in render", "billing.invoice in render"),
         ("java.net.SocketTimeoutException in v1.2.3", "java.net.SocketTimeoutException in v1.2.3"),
     ],
 )
 def test_a_summary_becomes_plain_text(said: str, cleaned: str) -> None:
     assert clean_text(said) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("stored", "leaves"),
+    [
+        ("go to evil.zone or login.bank/now", "go to evil. zone or login. bank/now"),
+        ("go to пример.рф", "go to пример. рф"),
+        ("checkout.py and v1.2.3", "checkout.py and v1.2.3"),
+    ],
+)
+def test_a_name_that_a_chat_may_take_for_a_link_does_not_leave(stored: str, leaves: str) -> None:
+    assert part_names(clean_text(stored)) == leaves
 
 
 @settings(max_examples=200)
