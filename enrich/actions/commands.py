@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.looking import Json, print_json_lines, print_table
+
 
 def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
     """Add `rules test`, `rules list` and `actions` to the command."""
@@ -53,23 +55,30 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
     def actions(
         event: Annotated[int | None, typer.Option(help="of this event only")] = None,
         limit: Annotated[int, typer.Option(min=1, max=1000, help="at most so many")] = 20,
+        as_json: Json = False,
     ) -> None:
         """Show the newest tries of write-backs and notifications, and how they ended."""
-        from rich.console import Console
+        _show_actions(load_settings(), event, limit, as_json=as_json)
 
-        from enrich.actions.listing import actions_table
 
-        settings = load_settings()
-        with _store(settings) as store, store.read() as connection:
-            table = actions_table(connection, event, limit)
-        if table.row_count:
-            Console().print(table)
-        else:
-            which = "" if event is None else f" for event {event}"
-            typer.echo(
-                f"no write-back or notification was tried{which};"
-                " `hooksift rules` shows what the rules would do, `hooksift work` does it"
-            )
+def _show_actions(settings: Any, event: int | None, limit: int, *, as_json: bool) -> None:
+    from enrich.actions.listing import list_actions, why_of
+
+    with _store(settings) as store, store.read() as connection:
+        rows = list_actions(connection, event, limit)
+    if as_json:
+        print_json_lines(rows)
+        return
+    if not rows:
+        which = "" if event is None else f" for event {event}"
+        typer.echo(
+            f"no write-back or notification was tried{which}; `hooksift rules test EVENT`"
+            " shows what the rules would do, `hooksift work` does it"
+        )
+        return
+    names = ("event_id", "finished_at", "name", "target", "number", "outcome")
+    titles = ["event", "finished (UTC)", "action", "target", "try", "outcome", "why"]
+    print_table(titles, ([*(r[name] for name in names), why_of(r)] for r in rows), below="why")
 
 
 def _store(settings: Any) -> Any:

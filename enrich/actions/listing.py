@@ -1,29 +1,21 @@
-"""Tables of actions for people at a terminal."""
+"""What was tried of write-backs and notifications, for people."""
 
-from rich.markup import escape
-from rich.table import Table
-from sqlalchemy import Connection
-from sqlmodel import col, select
+from sqlalchemy import Connection, text
 
-from enrich.tables import Action
+from service.store.look import Row, readable
 
 
-def actions_table(connection: Connection, event_id: int | None, limit: int) -> Table:
-    """The newest actions, of one event where an id is given."""
-    query = select(*Action.__table__.columns)  # type: ignore[attr-defined]
-    if event_id is not None:
-        query = query.where(col(Action.event_id) == event_id)
-    table = Table("event", "action", "target", "try", "outcome", "why", "finished (UTC)")
-    rows = connection.execute(query.order_by(col(Action.id).desc()).limit(limit))
-    for row in rows:
-        why = row.error or row.detail
-        table.add_row(
-            str(row.event_id),
-            escape(row.name),
-            escape(row.target),
-            str(row.number),
-            row.outcome,
-            escape(f"{row.error_kind}: {why}" if row.error_kind else why),
-            row.finished_at.strftime("%Y-%m-%d %H:%M:%S"),
-        )
-    return table
+def list_actions(connection: Connection, event_id: int | None, limit: int) -> list[Row]:
+    """The newest tries, of one event where an id is given."""
+    condition = "" if event_id is None else "WHERE event_id = :event_id"
+    values = {"limit": limit} if event_id is None else {"limit": limit, "event_id": event_id}
+    rows = connection.execute(
+        text(f"SELECT * FROM actions {condition} ORDER BY id DESC LIMIT :limit"), values
+    )
+    return [readable(row) for row in rows.mappings()]
+
+
+def why_of(row: Row) -> str:
+    """What a try says of itself: the error it met, or what it did."""
+    why = str(row["error"] or row["detail"])
+    return f"{row['error_kind']}: {why}" if row["error_kind"] else why

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
+from service.cli.looking import Json, print_json_lines, print_table
 from service.errors import SettingsError
 
 
@@ -34,9 +35,10 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
     def list_shared(
         source: Annotated[str | None, typer.Option(help="of this source only")] = None,
         limit: Annotated[int, typer.Option(min=1, max=10_000, help="at most so many")] = 20,
+        as_json: Json = False,
     ) -> None:
         """Show enrichments that stand for copies, and patterns that were learned."""
-        show_learned(load_settings(), source, limit)
+        show_learned(load_settings(), source, limit, as_json=as_json)
 
     @learned.command("forget")
     def forget_learned(
@@ -49,51 +51,62 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
         from enrich.learned import Forget, forget
         from service.store import open_store
 
-        store = open_store(load_settings().store_url)
+        settings = load_settings()
+        store = open_store(settings.store_url)
         try:
             wanted = Forget(source, fingerprint, datetime.now(UTC))
             count = store.write_now(forget, wanted)
         finally:
             store.close()
+        if not count:
+            say_that_nothing_matched(settings, source, fingerprint)
         typer.echo(f"{count} forgotten; running workers notice within half a minute")
 
 
-def show_learned(settings: Any, source: str | None, limit: int) -> None:
-    """Print both tables."""
-    from rich.console import Console
-    from rich.table import Table
+def say_that_nothing_matched(settings: Any, source: str, fingerprint: str | None) -> NoReturn:
+    """Exit code 1. Raises SettingsError for a source that is not configured either."""
+    if source not in settings.sources:
+        known = ", ".join(settings.sources) or "none"
+        raise SettingsError(f"no source {source!r}; configured are {known}")
+    what = "fingerprint" if fingerprint is None else f"fingerprint {fingerprint!r}"
+    typer.echo(
+        f"nothing matched: source {source} has no {what} that is shared or learned;"
+        f" see hooksift fingerprints list --source {source}",
+        err=True,
+    )
+    raise typer.Exit(1)
 
+
+def show_learned(settings: Any, source: str | None, limit: int, *, as_json: bool) -> None:
+    """Print both tables, or a JSON object for each row of either."""
     from enrich.learned import load_patterns, shared
     from service.store import open_store
+    from service.store.look import readable_value
 
     store = open_store(settings.store_url)
     try:
         with store.read() as connection:
-            standing = shared(connection, source, limit)
+            standing = [item._asdict() for item in shared(connection, source, limit)]
             patterns = load_patterns(connection, source, limit)
     finally:
         store.close()
-    table = Table()
-    for heading in ("source", "fingerprint", "copies", "category", "severity", "summary"):
-        table.add_column(heading)
-    for item in standing:
-        copies = str(item.copy_count)
-        table.add_row(
-            item.source, item.fingerprint, copies, item.category, item.severity, item.summary
-        )
-    known = Table()
-    for heading in ("source", "print", "pattern"):
-        known.add_column(heading)
-    for name, print_, pattern in patterns:
-        known.add_row(name, print_, pattern)
-    console = Console()
-    for title, rows, filled in (
-        ("shared enrichments", standing, table),
-        ("learned patterns, <*> varies", patterns, known),
+    learned = [dict(zip(("source", "fingerprint", "pattern"), p, strict=True)) for p in patterns]
+    if as_json:
+        rows = ({n: readable_value(n, v) for n, v in row.items()} for row in [*standing, *learned])
+        print_json_lines(rows)
+        return
+    for title, found, names in (
+        (
+            "shared enrichments",
+            standing,
+            ("source", "fingerprint", "copy_count", "category", "severity", "summary"),
+        ),
+        ("learned patterns, <*> varies", learned, ("source", "fingerprint", "pattern")),
     ):
-        console.print(title if rows else f"{title}: none yet")
-        if rows:
-            console.print(filled)
+        typer.echo(title if found else f"{title}: none yet")
+        if found:
+            titles = [name.replace("copy_count", "copies") for name in names]
+            print_table(titles, ([row[n] for n in names] for row in found), below=names[-1])
 
 
 @contextmanager

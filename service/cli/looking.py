@@ -1,7 +1,7 @@
 """`hooksift events`, `show` and `audit`: what is in the store."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -136,7 +136,7 @@ def show_one(
         print_delivery(shown)
 
 
-def print_json_lines(rows: "Sequence[Row]") -> None:
+def print_json_lines(rows: "Iterable[Row]") -> None:
     """One object a line; times as ISO 8601."""
     for row in rows:
         typer.echo(json.dumps(row, default=str, ensure_ascii=False))

@@ -1,5 +1,6 @@
 """`hooksift rules test` says what would happen and why, and does nothing."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,19 @@ def test_the_list_shows_modes_and_promises(store_url: str, store: Store) -> None
     assert lines[0] == "tag-billing/1: tags at tickets (github), act, exactly once"
 
 
-def test_actions_are_listed(store: Store, store_url: str) -> None:
+LONG_WHY = "timeout: api.github.com did not answer within ten seconds, three times in a row"
+
+
+def test_actions_are_listed_whole_on_80_columns(
+    store: Store, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    put(store, "actions", {"event_id": 384878600177848321, "error": LONG_WHY})
+    shown = run(store_url, "actions").output
+    assert ("384878600177848321" in shown, LONG_WHY in shown) == (True, True)
+
+
+def test_actions_are_listed_as_json(store: Store, store_url: str) -> None:
     put(store, "actions", {"event_id": 7})
-    result = run(store_url, "actions")
-    assert (result.exit_code, "outcome" in result.output) == (0, True)
+    assert json.loads(run(store_url, "actions", "--json").output)["event_id"] == "7"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from sqlalchemy import Connection, text
 from typer.testing import CliRunner, Result
 from work import Clock, event, make_worker, put, rows, step
 
@@ -30,6 +31,7 @@ model = "gpt-4.1-mini"
 api_key = "none"
 input_usd_per_million = 1.0
 """
+PRINT = "v1-0123456789abcdef0123456789abcdef"
 Run = Callable[..., Result]
 
 
@@ -152,9 +154,54 @@ def test_enrich_again_applies_when_told(run: Run, tmp_path: Path) -> None:
     assert [bool(flag) for (flag,) in found] == [False, True, False]
 
 
-def test_fingerprints_can_be_listed_and_forgotten(run: Run) -> None:
+def stand_for_copies(connection: Connection, _tx: int, _: object) -> list[None]:
+    connection.execute(
+        text(
+            "INSERT INTO reuse (digest, source, fingerprint, enrichment_id, expires_at)"
+            " SELECT :digest, 'tickets', :print, id, 1 FROM enrichments"
+        ),
+        {"digest": b"d", "print": PRINT},
+    )
+    return [None]
+
+
+def share(tmp_path: Path) -> str:
+    """Let the one enrichment stand for copies of a print."""
+    opened = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    opened.write_now(stand_for_copies, None)
+    opened.close()
+    return PRINT
+
+
+def test_no_fingerprints_is_said(run: Run) -> None:
     assert "learned patterns, <*> varies: none yet" in run("fingerprints", "list").output
-    assert "0 forgotten" in run("fingerprints", "forget", "tickets").output
+
+
+def test_a_shared_fingerprint_is_shown_whole_on_80_columns(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert share(tmp_path) in run("fingerprints", "list").output
+
+
+def test_fingerprints_are_shown_as_json(run: Run, tmp_path: Path) -> None:
+    shown = json.loads(run("fingerprints", "list", "--json").output if share(tmp_path) else "")
+    assert (shown["fingerprint"], shown["copy_count"]) == (PRINT, 0)
+
+
+def test_a_fingerprint_is_forgotten(run: Run, tmp_path: Path) -> None:
+    assert "1 forgotten" in run("fingerprints", "forget", "tickets", share(tmp_path)).output
+
+
+def test_forgetting_what_is_not_there_fails(run: Run) -> None:
+    result = run("fingerprints", "forget", "tickets", "abc")
+    assert (result.exit_code, "nothing matched: source tickets" in result.output) == (1, True)
+
+
+def test_forgetting_of_an_unknown_source_names_those_there_are(run: Run) -> None:
+    said = str(run("fingerprints", "forget", "nope").exception)
+    assert said == "no source 'nope'; configured are tickets"
 
 
 def test_no_actions_is_said_in_words_with_what_to_do(run: Run) -> None:
