@@ -34,6 +34,8 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         event_type: Type = "",
         since: Since = "",
         until: Until = "",
+        category: Annotated[str, typer.Option(help="Only those enriched so")] = "",
+        severity: Annotated[str, typer.Option(help="Only those enriched so")] = "",
         refused: Annotated[
             bool, typer.Option("--refused", help="What was refused instead, and why")
         ] = False,
@@ -41,12 +43,18 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
         as_json: Json = False,
     ) -> None:
         """List events, newest first, with what was made of each; or what was refused."""
-        from service.store.look import list_events, list_refusals
+        from service.store.look import has_events, list_events, list_refusals
 
-        chosen = filter_of(source, event_type, since, until)
-        ask = list_refusals if refused else list_events
-        with opened(load_settings()) as store, store.read() as connection:
-            rows = ask(connection, chosen, limit)
+        settings, chosen = load_settings(), filter_of(source, event_type, since, until)
+        with opened(settings) as store, store.read() as connection:
+            if refused:
+                rows = list_refusals(connection, chosen, limit)
+            else:
+                rows = list_events(connection, chosen, limit, category, severity)
+            unheard_of = source not in ("", *settings.sources) and not rows
+            if unheard_of and not has_events(connection, source):
+                known = ", ".join(sorted(settings.sources)) or "none"
+                typer.echo(f"no event is of a source {source!r}; configured: {known}", err=True)
         if as_json:
             print_json_lines(rows)
         elif refused:

@@ -75,13 +75,20 @@ def moment_of(words: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def list_events(connection: Connection, chosen: Filter, limit: int) -> list[Row]:
+def list_events(
+    connection: Connection, chosen: Filter, limit: int, category: str = "", severity: str = ""
+) -> list[Row]:
     """Events, newest first, each with its enrichment in force and what is still to do."""
     condition, values = chosen.condition()
+    for column, wanted in (("category", category), ("severity", severity)):
+        if wanted:
+            condition += f" AND f.{column} = :{column}"
+            values[column] = wanted
     rows = connection.execute(
         text(
             "SELECT v.id, v.delivery_id, v.source, v.event_type, v.subject, v.received_at, v.title,"
-            " v.level, v.suspected_replay, f.category, f.severity, f.summary, f.degraded,"
+            " v.level, v.suspected_replay, f.category, f.severity, f.tags, f.confidence,"
+            " f.summary, f.fingerprint, f.degraded,"
             " (SELECT min(kind) FROM dead_letters d WHERE d.event_id = v.id) AS dead,"
             " (SELECT min(kind) FROM work_items w WHERE w.event_id = v.id) AS waiting"
             f" FROM events v LEFT JOIN enrichments f ON {IN_FORCE}"
@@ -90,6 +97,12 @@ def list_events(connection: Connection, chosen: Filter, limit: int) -> list[Row]
         {**values, "limit": limit},
     )
     return [readable(row) for row in rows.mappings()]
+
+
+def has_events(connection: Connection, source: str) -> bool:
+    """Whether any event of a source is in the store."""
+    statement = text("SELECT 1 FROM events WHERE source = :source LIMIT 1")
+    return connection.execute(statement, {"source": source}).first() is not None
 
 
 def list_refusals(connection: Connection, chosen: Filter, limit: int) -> list[Row]:

@@ -56,6 +56,33 @@ def waiting(store: Store) -> list[int]:
     return [row.event_id for row in rows(store, "work_items", "event_id")]
 
 
+def test_events_are_chosen_by_what_was_made_of_them(store: Store, command: CommandLine) -> None:
+    events = put_events(store, 3)
+    for event, severity in zip(events, ("low", "high", "high"), strict=True):
+        category = "bug" if event == events[2] else "billing"
+        put(store, "enrichments", {"event_id": event, "category": category, "severity": severity})
+    (row,) = command.lines("events", "--category", "billing", "--severity", "high")
+    assert row["id"] == str(events[1])
+
+
+def test_events_as_json_have_the_whole_enrichment(store: Store, command: CommandLine) -> None:
+    (event,) = put_events(store, 1)
+    put(store, "enrichments", {"event_id": event, "fingerprint": "v1-1", "confidence": 0.5})
+    (row,) = command.lines("events")
+    assert (row["tags"], row["confidence"], row["fingerprint"]) == ('["a", "b"]', 0.5, "v1-1")
+
+
+def test_a_source_that_is_neither_configured_nor_heard_of_is_told(command: CommandLine) -> None:
+    said = command.run("events", "--source", "nope")
+    assert "no event is of a source 'nope'; configured: none\n" in said
+
+
+def test_a_source_that_has_events_is_no_surprise(store: Store, command: CommandLine) -> None:
+    put_events(store, 1)
+    said = command.run("events", "--source", "support", "--type", "nothing")
+    assert said == "nothing found\n"
+
+
 def test_events_are_listed_newest_first(store: Store, command: CommandLine) -> None:
     events = put_events(store, 3)
     assert [row["id"] for row in command.lines("events")] == [str(i) for i in events[::-1]]
