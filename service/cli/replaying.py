@@ -185,4 +185,6 @@ def list_letters(
     titles = ["event", "died (UTC)", "source", "kind", "name", "tries", "reason"]
     print_table(titles, cells, below="reason")
     if rows:
-        typer.echo("\n`hooksift show EVENT` tells all of one; `hooksift dead replay` tries again")
+        typer.echo(
+            "\n`hooksift show EVENT` tells all of one; `hooksift dead replay --all` tries all again"
+        )

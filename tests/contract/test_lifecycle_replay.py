@@ -361,3 +361,9 @@ def test_others_write_between_the_pieces_of_a_replay(open_a_store: Callable[[], 
 
 def test_a_filter_of_nothing_is_true_of_everything() -> None:
     assert Filter().condition() == ("TRUE", {})
+
+
+def test_what_the_list_of_dead_letters_advises_works(store: Store, command: CommandLine) -> None:
+    kill(store, put_events(store, 2))
+    _, _, advised = command.run("dead").rpartition("`hooksift dead replay")
+    assert "gave back 2" in command.run("dead", "replay", *advised.partition("`")[0].split())
