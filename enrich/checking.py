@@ -1,13 +1,15 @@
 """What `hooksift check` finds wrong in the sections that `enrich` reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from enrich.actions.checking import problems as check_rules
 from enrich.actions.rule_book import RuleBook
 from enrich.actions.settings import RuleSettings, TargetSettings
 from enrich.actions.targets import open_targets, secret_references
 from enrich.composition import make_plan
-from enrich.settings import EnrichSettings, TaxonomySettings
+from enrich.settings import EnrichSettings, TaxonomySettings, build_taxonomies
 from enrich.showing import taxonomy_names
 from service.checking import Problem, literal
 from service.errors import HooksiftError
@@ -38,6 +40,12 @@ def problems(settings: EnrichSections) -> Iterator[Problem]:
         RuleBook(list(settings.rules), settings.targets)
     except HooksiftError as error:
         yield Problem("error", "rules", str(error), "correct the rule")
+    names = dict.fromkeys(settings.sources, "")
+    with suppress(HooksiftError):  # a preset that is wrong is told by its source
+        names = taxonomy_names(settings)
+    known = build_taxonomies(dict(settings.taxonomies))
+    of_sources = {source: known[name] for source, name in names.items() if name in known}
+    yield from check_rules(settings.rules, settings.sources, of_sources)
     for name, target in settings.targets.items():
         try:
             open_targets({name: target})

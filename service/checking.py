@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from service.errors import HooksiftError, SettingsError
+from service.nearest import nearest
 from service.preset import Preset, PresetError, preset_from, preset_names, with_authentication
 from service.receiving.app import is_loopback
 from service.receiving.assembly import ServiceSettings, make_data_folder
@@ -23,7 +24,7 @@ NO_KEY = bytes(32)  # endpoints are compiled to see whether they can be, never t
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: `error` keeps the service from starting, `warning` does not."""
+    """One thing that is wrong: an `error` cannot work as written, a `warning` can."""
 
     severity: Literal["error", "warning"]
     where: str
@@ -94,7 +95,10 @@ def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -
         return
     if preset is None:
         yield Problem(
-            "error", f"{where}.preset", f"no preset {source.preset!r}", nearest(settings, source)
+            "error",
+            f"{where}.preset",
+            f"no preset {source.preset!r}",
+            nearest_preset(settings, source),
         )
         yield from check_secrets(where, source)
         return
@@ -123,13 +127,10 @@ def check_name(where: str, name: str) -> Iterator[Problem]:
         )
 
 
-def nearest(settings: ServiceSettings, source: SourceSettings) -> str:
+def nearest_preset(settings: ServiceSettings, source: SourceSettings) -> str:
     """A preset's name that was probably meant."""
-    import difflib
-
     known = [*preset_names(), *settings.presets]
-    close = difflib.get_close_matches(source.preset, known, 1)
-    return f"did you mean {close[0]!r}?" if close else "`hooksift presets` lists them"
+    return nearest(source.preset, known) or "`hooksift presets` lists them"
 
 
 def check_secrets(where: str, source: SourceSettings) -> Iterator[Problem]:

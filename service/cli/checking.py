@@ -23,7 +23,7 @@ def register(
         """Say what is wrong with the configuration, where, and how to mend it.
 
         Reads the secrets and opens the store, but receives and sends nothing. Exit code 1 when
-        something keeps the service from starting; warnings alone end in 0.
+        something cannot work as it is written; warnings alone end in 0.
         """
         from rich.console import Console
         from rich.markup import escape

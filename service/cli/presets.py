@@ -1,11 +1,11 @@
 """`hooksift presets`: the providers that Hooksift knows, and how each is set up."""
 
-import difflib
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
+from service.nearest import nearest
 from service.receiving.assembly import ServiceSettings
 
 NAME = Annotated[str, typer.Argument(help="A preset's name, from `hooksift presets`")]
@@ -59,8 +59,7 @@ def show_preset(settings: ServiceSettings, name: str) -> None:
 
     presets = known_presets(settings)
     if name not in presets:
-        close = difflib.get_close_matches(name, presets, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = f"{nearest(name, presets)} ".lstrip()
         raise typer.BadParameter(
             f"no preset {name!r}; {hint}`hooksift presets` lists all {len(presets)}"
         )
