@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from service.errors import HooksiftError, SettingsError
+from service.errors import HooksiftError, SettingsError, StoreUnavailable
 from service.nearest import nearest
 from service.preset import Preset, PresetError, preset_from, preset_names, with_authentication
 from service.receiving.app import is_loopback
@@ -319,8 +319,11 @@ def check_store(settings: ServiceSettings) -> Iterator[Problem]:
     try:
         make_data_folder(settings.data)
         store = open_store(settings.store_url)
-    except HooksiftError as error:
+    except StoreUnavailable as error:
         yield Problem("error", "store", str(error), "correct store or data, or start the database")
+        return
+    except HooksiftError as error:
+        yield told("error", "store", error)
         return
     try:
         store.new_ids()

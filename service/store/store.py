@@ -35,7 +35,10 @@ def open_store(url: str, *, upgrade: bool = True) -> "Store":
     except BaseException as error:
         engine.dispose()
         if is_away(error):
-            raise StoreUnavailable(f"the store cannot be opened: {first_line(error)}") from error
+            name = engine.url.database
+            raise StoreUnavailable(
+                f"the store {name} cannot be opened: {first_line(error)}"
+            ) from error
         raise
     return Store(engine)
 
@@ -44,14 +47,15 @@ def make_engine(url: str) -> Engine:
     """The engine for a store's URL, nothing opened yet."""
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise SettingsError(
             "store is not a database URL; write sqlite:///path or postgresql://user@host/name"
         ) from error
     dialect = DIALECTS.get(parsed.get_backend_name())
     if dialect is None:
         raise SettingsError(
-            f"store is a {parsed.get_backend_name()} URL; only sqlite and postgresql are known"
+            f"store is a {parsed.get_backend_name()}:// URL;"
+            " write sqlite:///path or postgresql://user@host/name"
         )
     engine: Engine = dialect.make_engine(parsed)
     return engine

@@ -148,6 +148,32 @@ def test_a_store_that_cannot_be_opened_is_an_error(command: CommandLine) -> None
     assert [p.where for p in problems(command.settings())] == ["store"]
 
 
+STORES = {
+    "postgresql://u:hunter2@127.0.0.1:notaport/x": "write sqlite:///path or postgresql://",
+    "postgres://u:hunter2@127.0.0.1/x": "write sqlite:///path or postgresql://",
+    "sqlite:///nonexist/dir/store.sqlite": "correct store or data",
+    "sqlite:///{folder}/damaged": "restore it from a backup",
+}
+
+
+@pytest.mark.parametrize("url", STORES)
+def test_a_store_that_cannot_be_used_gets_the_remedy_that_fits(
+    command: CommandLine, tmp_path: Path, url: str
+) -> None:
+    (tmp_path / "damaged").write_text("no database at all" * 1000)
+    command.configure(GOOD, store=url.format(folder=tmp_path))
+    (problem,) = problems(command.settings())
+    assert (problem.severity, problem.where) == ("error", "store")
+    assert problem.remedy.startswith(STORES[url])
+    assert "hunter2" not in problem.what
+
+
+def test_a_store_s_file_that_cannot_be_opened_is_named(command: CommandLine) -> None:
+    command.configure(GOOD, store="sqlite:///nonexist/dir/store.sqlite")
+    (problem,) = problems(command.settings())
+    assert "nonexist/dir/store.sqlite cannot be opened" in problem.what
+
+
 def test_a_preset_of_the_config_that_is_wrong_is_an_error(command: CommandLine) -> None:
     config = f'{GOOD}[presets.mine]\nextends = "github"\nverify = {{algorithm = "x"}}\n'
     assert "algorithm" in found(command, config, "presets.mine").what
