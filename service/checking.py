@@ -15,7 +15,7 @@ from service.receiving.app import is_loopback
 from service.receiving.assembly import ServiceSettings, make_data_folder
 from service.receiving.endpoint import compile_endpoint, prepared
 from service.secrets import is_literal, resolve
-from service.settings import SourceSettings
+from service.settings import ReceiveSettings, SourceSettings
 from service.store import open_store
 
 SHORT_SECRET_CHARACTERS = 16
@@ -166,7 +166,7 @@ def literal(where: str) -> Problem:
 
 def told(severity: Literal["error", "warning"], where: str, error: Exception) -> Problem:
     """The problem that an error tells; its last clause is the remedy."""
-    what, _, remedy = str(error).rpartition("; ")
+    what, _, remedy = str(error).removeprefix(f"{where}: ").rpartition("; ")
     return Problem(severity, where, what or remedy, remedy)
 
 
@@ -253,8 +253,32 @@ def readable(reference: str) -> str:
 
 
 def check_receive(settings: ServiceSettings) -> Iterator[Problem]:
-    """The HTTP side: TLS files that are there and belong together."""
+    """The HTTP side: TLS files that are there and belong together, a public URL that is one."""
     receive = settings.receive
+    yield from list(check_tls_files(receive)) or check_tls(receive)
+    if receive.public_url and not receive.public_url.startswith(("https://", "http://")):
+        yield Problem(
+            "error",
+            "receive.public_url",
+            f"{receive.public_url} is not a URL",
+            'write it like "https://hooks.example.com"',
+        )
+
+
+def check_tls(receive: ReceiveSettings) -> Iterator[Problem]:
+    """Whether a server can be made of them."""
+    from litestar import Litestar
+
+    from service.receiving.serving import make_server
+
+    try:
+        make_server(Litestar(), receive)
+    except SettingsError as error:
+        yield told("error", "receive.tls_cert", error)
+
+
+def check_tls_files(receive: ReceiveSettings) -> Iterator[Problem]:
+    """TLS files that are missing."""
     for key in ("tls_cert", "tls_key", "client_ca"):
         path = getattr(receive, key)
         if path and not os.access(path, os.R_OK):
@@ -272,13 +296,6 @@ def check_receive(settings: ServiceSettings) -> Iterator[Problem]:
             "receive.client_ca",
             "client certificates need TLS",
             "set receive.tls_cert and receive.tls_key",
-        )
-    if receive.public_url and not receive.public_url.startswith(("https://", "http://")):
-        yield Problem(
-            "error",
-            "receive.public_url",
-            f"{receive.public_url} is not a URL",
-            'write it like "https://hooks.example.com"',
         )
 
 

@@ -78,8 +78,9 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
     try:
         config.load()
     except OSError as error:
+        files = [settings.tls_cert, settings.tls_key, settings.client_ca]
         raise SettingsError(
-            f"receive.tls_cert: {settings.tls_cert}, with its key and client_ca, cannot be used:"
+            f"receive.tls_cert: {', '.join(filter(None, files))} cannot be used together:"
             f" {error.strerror or error}; give PEM files that fit together"
         ) from error
     return Server(config)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.checking import Problem, problems
+from tests.certificates import Authority
 from tests.service.command_line import CommandLine
 
 LONG = "a-secret-that-is-long-enough"
@@ -137,6 +138,23 @@ PLACES = {
 def test_the_http_side_is_looked_at(command: CommandLine, config: str) -> None:
     where, severity = PLACES[config]
     assert found(command, f"{GOOD}[receive]\n{config}\n", where).severity == severity
+
+
+def test_a_key_of_another_certificate_is_an_error_that_names_both(
+    command: CommandLine, tmp_path: Path
+) -> None:
+    issue = Authority(tmp_path).issue
+    cert, key = issue("a").cert, issue("b").key
+    problem = found(
+        command, f'{GOOD}[receive]\ntls_cert = "{cert}"\ntls_key = "{key}"\n', "receive.tls_cert"
+    )
+    assert problem.what.startswith(f"{cert}, {key} cannot be used together")
+
+
+def test_a_certificate_with_its_key_is_no_problem(command: CommandLine, tmp_path: Path) -> None:
+    pair = Authority(tmp_path).issue("a")
+    command.configure(f'{GOOD}[receive]\ntls_cert = "{pair.cert}"\ntls_key = "{pair.key}"\n')
+    assert problems(command.settings()) == []
 
 
 def test_a_config_without_sources_is_a_warning(command: CommandLine) -> None:
