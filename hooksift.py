@@ -5,6 +5,7 @@ stage only when a command needs it.
 """
 
 import asyncio
+import os
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as BadVariableError
 from typer.models import CommandInfo
 
 from analytics.settings import HistorySettings
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
     from service.store import Store
 
 CONFIG = Path("hooksift.toml")
-# A wrong value under a key of these may hold a secret: a target's URL and headers often do.
-NEVER_SHOWN = ("secret", "token", "key", "password", "targets", "store", "catalog")
 
 # The commands by what a person wants to do, as `hooksift --help` shows them.
 PANELS = {
@@ -124,24 +124,18 @@ def load_settings(path: Path | None = None) -> Settings:
         return FileSettings()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{chosen}: not TOML: {error}") from error
+    except BadVariableError as error:  # a section in one variable
+        raise SettingsError(
+            f"environment: {error}; write JSON, or HOOKSIFT_SECTION__KEY"
+        ) from error
     except ValidationError as error:
-        raise SettingsError("\n".join(problems(chosen, error))) from error
+        from service.settings_errors import lines
 
-
-def problems(path: Path, error: ValidationError) -> list[str]:
-    """A line for each: file, key, what is wrong, and the value where it is no secret."""
-    lines = []
-    for detail in error.errors(include_url=False):
-        key = ".".join(str(part) for part in detail["loc"])
-        value = detail.get("input")
-        # A whole table (of a missing key, say) may hold a secret anywhere.
-        hidden = isinstance(value, dict | list) or any(word in key for word in NEVER_SHOWN)
-        shown = "" if hidden else f" (got {str(value)[:60]!r})"
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
-            message, shown = "no such key; see `hooksift settings`", ""
-        lines.append(f"{path}: {key}: {message}{shown}")
-    return lines
+        file, written = "environment", {}
+        if chosen.is_file():
+            file, written = str(chosen), tomllib.loads(chosen.read_text(encoding="utf-8"))
+        said = lines(error, Settings, file, written, os.environ)
+        raise SettingsError("\n".join(said)) from error
 
 
 app = typer.Typer(
@@ -376,6 +370,15 @@ def check_enrich(settings: Settings) -> Iterator["Problem"]:
     return problems(settings)
 
 
+def check_environment(settings: Settings) -> Iterator["Problem"]:
+    """Variables whose names are almost settings."""
+    from service.checking import Problem
+    from service.settings_errors import ignored_variables
+
+    for name, remedy in ignored_variables(Settings, settings.model_dump_json(), os.environ):
+        yield Problem("warning", name, "no setting is called so: it is ignored", remedy)
+
+
 def check_history(settings: Settings) -> Iterator["Problem"]:
     """What `hooksift check` finds in [history]."""
     from analytics.checking import problems
@@ -391,7 +394,10 @@ def register_commands() -> None:
     import service.commands
 
     service.commands.register(
-        app, configured, checks=[check_enrich, check_history], erasers=[erase_from_history]
+        app,
+        configured,
+        checks=[check_environment, check_enrich, check_history],
+        erasers=[erase_from_history],
     )
     for package in (enrich.commands, enrich.actions.commands, analytics.commands):
         package.register(app, configured)

@@ -29,6 +29,60 @@ def test_an_unknown_key_is_named(tmp_path: Path) -> None:
     assert "receive.prot: no such key" in complaint(tmp_path, "[receive]\nprot = 1\n")
 
 
+NEAR = {
+    "[receive]\nprot = 1\n": "receive.prot: no such key; did you mean 'port'?",
+    "[recieve]\nport = 1\n": "recieve: no such key; did you mean 'receive'?",
+    '[sources.a]\npreset = "x"\nsecrt = "y"\n': "a.secrt: no such key; did you mean 'secret'?",
+    '[enrich.models.m]\nmodel = "m"\nbase = "y"\n': "did you mean 'base_url'?",
+    '[targets.t]\nadapter = "slack"\nurl = "env:U"\ntimeout_second = 1\n': "'timeout_seconds'?",
+    "[receive]\nxyz = 1\n": "receive.xyz: no such key; see `hooksift settings`",
+}
+
+
+@pytest.mark.parametrize("text", NEAR)
+def test_an_unknown_key_comes_with_the_one_that_was_probably_meant(
+    tmp_path: Path, text: str
+) -> None:
+    assert NEAR[text] in complaint(tmp_path, text)
+
+
+def test_a_rule_is_named_by_its_name(tmp_path: Path) -> None:
+    said = complaint(tmp_path, '[[rules]]\nname = "page"\nactions = []\nwhen = { sorce = "a" }\n')
+    assert "rules.page.when.sorce: no such key; did you mean 'source'?" in said
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_wrong_variable_is_named_and_no_file_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_file: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if has_file:
+        (tmp_path / "hooksift.toml").write_text("[receive]\nport = 1\n")
+    monkeypatch.setenv("HOOKSIFT_RECEIVE__PROT", "1")
+    with pytest.raises(SettingsError, match=r"^HOOKSIFT_RECEIVE__PROT: receive.prot: no such key"):
+        hooksift.load_settings()
+
+
+def test_a_section_in_a_variable_that_is_no_json_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOOKSIFT_RECEIVE", "port")
+    with pytest.raises(SettingsError, match=r"receive.*write JSON"):
+        hooksift.load_settings()
+
+
+def test_a_variable_that_is_no_setting_is_told_by_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "hooksift.toml"
+    path.write_text('admin_token = "env:HOOKSIFT_ADMIN"\n')
+    fine = ("RECEIVE__PORT", "ADMIN", "HISTORY_PATH", "CONFIG", "TEST_NO_SKIP")
+    for name in ("RECIEVE__PORT", *fine):
+        monkeypatch.setenv(f"HOOKSIFT_{name}", "1")
+    told = [(p.where, p.remedy) for p in hooksift.check_environment(hooksift.load_settings(path))]
+    assert told == [("HOOKSIFT_RECIEVE__PORT", "did you mean 'RECEIVE'?")]
+
+
 def test_each_thing_wrong_gets_its_own_line(tmp_path: Path) -> None:
     said = complaint(tmp_path, '[receive]\nport = "x"\nprot = 1\nlog = 2\n')
     assert len(said.splitlines()) == 3
