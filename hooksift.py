@@ -147,11 +147,23 @@ app = typer.Typer(
 _config_path: list[Path | None] = [None]
 
 
+def print_version(wanted: bool) -> None:
+    """Print the version and end, where that is wanted."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"hooksift {version('hooksift')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="config file", envvar="HOOKSIFT_CONFIG")
     ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="print it", callback=print_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Receives webhooks, never loses one, tags each, writes the tags back, keeps the history."""
     _config_path[0] = config

@@ -19,6 +19,7 @@ from service.settings import ReceiveSettings, SourceSettings
 from service.store import open_store
 
 SHORT_SECRET_CHARACTERS = 16
+PLACEHOLDER = "replace-me"  # as README has it
 SIGN_THEIR_URL = frozenset({"twilio", "contentful"})  # their own functions: no template tells it
 NO_KEY = bytes(32)  # endpoints are compiled to see whether they can be, never to receive
 
@@ -150,6 +151,13 @@ def check_secrets(where: str, source: SourceSettings) -> Iterator[Problem]:
                 f"{where}.secret",
                 f"{reference} has {len(secret)} characters and can be guessed",
                 f"use {SHORT_SECRET_CHARACTERS} at least, made at random",
+            )
+        if secret.startswith(PLACEHOLDER):
+            yield Problem(
+                "warning",
+                f"{where}.secret",
+                f"{reference} is the documentation's example, which everybody knows",
+                "make one at random, e.g. with: openssl rand -hex 32",
             )
         yield from check_file_mode(where, reference)
 

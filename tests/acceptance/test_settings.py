@@ -1,8 +1,10 @@
 """hooksift.toml: wrong values are named with file, key, value and remedy; secrets never shown."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import hooksift
 from service.errors import SettingsError
@@ -81,6 +83,11 @@ def test_a_variable_that_is_no_setting_is_told_by_check(
         monkeypatch.setenv(f"HOOKSIFT_{name}", "1")
     told = [(p.where, p.remedy) for p in hooksift.check_environment(hooksift.load_settings(path))]
     assert told == [("HOOKSIFT_RECIEVE__PORT", "did you mean 'RECEIVE'?")]
+
+
+def test_the_version_can_be_asked() -> None:
+    said = CliRunner().invoke(hooksift.app, ["--version"]).output
+    assert said == f"hooksift {version('hooksift')}\n"
 
 
 def test_each_thing_wrong_gets_its_own_line(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.setenv("GOOD", LONG)
     monkeypatch.setenv("OTHER", LONG + "-too")
     monkeypatch.setenv("SHORT", "abc")
+    monkeypatch.setenv("README", "replace-me-by-32-random-letters")
     return CommandLine(tmp_path)
 
 
@@ -91,6 +92,7 @@ def test_only_what_authentication_takes_is_proposed_for_it(command: CommandLine)
 WARNINGS = {
     'preset = "github"\nsecret = "itself"': ("sources.b.secret", "stands in the config"),
     'preset = "github"\nsecret = "env:SHORT"': ("sources.b.secret", "can be guessed"),
+    'preset = "github"\nsecret = "env:README"': ("sources.b.secret", "everybody knows"),
     'preset = "github"\nsecret = "env:GOOD"': (
         "sources.a.secret, sources.b.secret",
         "share a secret",
