@@ -13,9 +13,9 @@ import duckdb
 import polars as pl
 
 from analytics.dictionary import TABLES
-from analytics.errors import HistoryError, HistoryMissing, without_credentials
+from analytics.errors import HistoryError, without_credentials
 from analytics.merges import undisturbed
-from analytics.place import Place, find
+from analytics.place import Place, find, nothing_at
 from analytics.views import VIEWS
 
 NAME = "history"
@@ -86,7 +86,7 @@ def connect(
     """
     place = where if isinstance(where, Place) else find(where)
     if not place.is_postgresql and not Path(place.catalog).is_file():
-        raise HistoryMissing(f"no history at {place}: nothing has been landed there yet")
+        raise nothing_at(place)
     connection = attach(
         place, read_only=True, threads=threads, memory_mb=memory_mb, version=version
     )
@@ -124,7 +124,7 @@ def attach(
         said = without_credentials(error)
         # FATAL: it is the database or its user that does not exist.
         if read_only and "does not exist" in said and "FATAL" not in said:
-            raise HistoryMissing(f"no history at {place}: nothing has been landed yet") from None
+            raise nothing_at(place) from None
         raise HistoryError(f"the history at {place} cannot be opened: {said}") from None
     return connection
 

@@ -82,6 +82,13 @@ def secret_of(reference: str, environ: Mapping[str, str] = os.environ) -> str:
     return reference
 
 
+def nothing_at(place: Place) -> HistoryMissing:
+    """The error for a place that nothing has been landed at, with what to do."""
+    return HistoryMissing(
+        f"no history at {place}: nothing has been landed there yet; run `hooksift serve` first"
+    )
+
+
 def hand_over(place: Place) -> str:
     """What to put into $HOOKSIFT_HISTORY_PATH so that another process finds this history.
 
@@ -91,7 +98,7 @@ def hand_over(place: Place) -> str:
     path = Path(place.catalog).absolute()
     if not place.is_postgresql:
         if not path.is_file():
-            raise HistoryMissing(f"no history at {place}: nothing has been landed there yet")
+            raise nothing_at(place)
         if place.files == str(Path(place.catalog).parent / "files"):
             return str(path)
     catalog = place.catalog if place.is_postgresql else str(path)

@@ -46,14 +46,17 @@ def write_report(
     """Run the notebooks on the history and write a page for each; yields the pages.
 
     Code is hidden. A page is whole: it draws its charts without a network, light or dark as the
-    reader's system asks. Raises HistoryError for a notebook that fails.
+    reader's system asks. Raises HistoryError for a notebook that fails, and where there is no
+    history; then no folder is made either.
     """
     import vl_convert
 
+    files = notebook_files(names)
+    hand_over(place)
     folder.mkdir(parents=True, exist_ok=True)
     bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]
     scripts = bundle.replace("</script", "<\\/script")
-    for file in notebook_files(names):
+    for file in files:
         page = folder / f"{file.stem}.html"
         page.write_text(_page(run_notebook(file, place, days), file.stem, scripts), "utf-8")
         yield page

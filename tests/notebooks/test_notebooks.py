@@ -10,6 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from analytics.errors import HistoryMissing
 from analytics.generate import generate
 from analytics.landing import Lander
 from analytics.looks import CHART_KIND
@@ -134,6 +135,12 @@ def test_a_report_is_one_page_that_needs_no_network(made_place: Place, tmp_path:
     fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', text)
     drawn = text.count('vegaEmbed("#chart-')
     assert (fetched, drawn) == ([], 2)
+
+
+def test_a_report_without_a_history_makes_no_folder_and_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(HistoryMissing, match="run `hooksift serve` first"):
+        list(write_report(place_of(HistorySettings(), tmp_path), tmp_path / "report"))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kernels are on ports on Windows")
