@@ -714,7 +714,7 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "grafana": GRAFANA,
     "pagerduty": PAGERDUTY,
     "stripe": STRIPE,
-    "standardwebhooks": STANDARD,
+    "standard_webhooks": STANDARD,
 }
 NUMBERS = {"id", "number", "minor", "other", "user_id", "user2_id", "epoch", "repo_id", "cents",
            "line", "line2", "value"}  # fmt: skip

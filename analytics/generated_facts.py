@@ -8,12 +8,9 @@ from analytics.generated_plan import CAUSES, SOURCES
 from analytics.generated_words import FIRST, LAST, WORDS
 from analytics.scope import quoted
 from analytics.views import EPOCH_MS, ID_SHIFT
+from enrich.taxonomy import Taxonomy, built_in_taxonomy
 
-CATEGORIES = {
-    "ticket": ("billing", "login", "delivery", "bug", "how-to", "feature request", "spam"),
-    "error": ("database", "network", "code defect", "capacity", "third party", "noise"),
-    "other": ("billing", "delivery"),
-}
+TAXONOMIES = {"ticket": "support", "error": "errors", "other": "support"}  # by kind of source
 SERVICES = ("checkout", "accounts", "catalog", "shipping", "search", "mailer", "reports", "gateway")
 EXCEPTIONS = (
     "TimeoutError", "KeyError", "ConnectionReset", "HighLatency", "DiskAlmostFull", "ValueError",
@@ -27,18 +24,17 @@ OPENINGS = (
     "Since this morning", "After the last update", "For the third time this week", "Suddenly",
     "On our staging account", "When I use the phone app", "Every time", "With two of my customers",
 )  # fmt: skip
-COMPLAINTS = {
-    "billing": ("I was charged twice", "the invoice shows the wrong company", "my card is refused"),
-    "login": ("I cannot sign in", "the code by mail never arrives", "single sign-on loops forever"),
-    "delivery": ("the parcel has not moved", "tracking shows another town", "the box was empty"),
-    "bug": ("the export stops at half", "the page stays white", "saving loses the last line"),
-    "how-to": ("I do not see how to add a colleague", "where do I change the currency",
-               "how can I share a report"),
-    "feature request": ("please let me sort by date", "a dark theme would help us",
-                        "we miss a weekly summary"),
-    "spam": ("increase your ranking today", "we offer cheap followers", "you have won a voucher"),
-}  # fmt: skip
 NOTE_WORDS = 30  # of the free part; tunes how well bodies compress (see tests/analytics)
+
+
+def taxonomies() -> dict[str, Taxonomy]:
+    """The built-in taxonomy of each kind of source."""
+    return {kind: built_in_taxonomy(name) for kind, name in TAXONOMIES.items()}
+
+
+def category_by_kind(number: str) -> str:
+    """SQL: one of the categories that a source of that kind knows, chosen by a whole number."""
+    return _case("kind", {k: words(t.category_names, number) for k, t in taxonomies().items()})
 
 
 def words(values: tuple[str, ...] | list[str], number: str) -> str:
@@ -68,7 +64,6 @@ def made_statement() -> str:
     presets = _case("source", {s.name: quoted(s.preset) for s in SOURCES})
     place = _case("source", {s.name: str(n) for n, s in enumerate(SOURCES)})
     themes = _case("theme", {str(c.fingerprint): quoted(c.category) for c in CAUSES}, "NULL")
-    by_kind = _case("kind", {kind: words(found, "h4") for kind, found in CATEGORIES.items()})
     return f"""
 CREATE OR REPLACE TEMP TABLE made AS
 WITH spread AS (
@@ -86,7 +81,9 @@ chances AS (
                 ELSE (power(share(id, 8), 3) * 3000)::BIGINT + 20 END AS fault
     FROM named),
 told AS (
-    SELECT *, coalesce({themes}, {by_kind}) AS category,
+    SELECT *, CASE WHEN kind = 'ticket' AND theme >= 0 THEN {themes}
+                     WHEN kind = 'error' THEN {category_by_kind("fault")}
+                     ELSE {category_by_kind("h4")} END AS category,
            (power(u5, 3) * 40000)::BIGINT AS person FROM chances)
 SELECT *, md5(id::VARCHAR || 'x') || substr(md5(id::VARCHAR), 1, 8) AS hex40,
        uuid_of(md5(id::VARCHAR || 'u')) AS uuid, substr(md5(id::VARCHAR || 't'), 1, 14) AS token,
@@ -111,11 +108,11 @@ SELECT *, md5(id::VARCHAR || 'x') || substr(md5(id::VARCHAR), 1, 8) AS hex40,
         _case(
             "kind",
             {"error": "exception || ' in ' || function_name || ' (' || service || ')'"},
-            f"{words(OPENINGS, 'h1')} || ' ' || complaint(category, h2)",
+            f"{words(OPENINGS, 'h1')} || ': ' || complaint(category, h2)",
         )
     } AS title,
-       {words(OPENINGS, "h1")} || ', ' || complaint(category, h2) || '. '
-           || complaint(category, h3) || '.' AS text_json,
+       complaint(category, h2) || ' - ' || {words(OPENINGS, "h1")} || ': '
+           || complaint(category, h3) AS text_json,
        array_to_string(list_transform(range((share(id, 9) * share(id, 10)
            * {NOTE_WORDS * 4})::BIGINT + 2), lambda k: word(dice(id, 100 + k))), ' ') AS notes,
        strftime(at_ms(ms), '%Y-%m-%dT%H:%M:%SZ') AS at_iso,
@@ -128,7 +125,8 @@ def text_macros() -> list[str]:
     """Macros for text and uuids; apart from the others for their length."""
     vocabulary = WORDS.split()
     size = len(vocabulary)
-    complaints = _case("c", {name: words(found, "h") for name, found in COMPLAINTS.items()}, "''")
+    said = {c.name: words(c.examples, "h") for c in taxonomies()["ticket"].categories if c.examples}
+    complaints = _case("c", said)
     return [
         f"CREATE OR REPLACE TEMP MACRO complaint(c, h) AS coalesce({complaints}, 'it fails')",
         # Skewed chance: some words are frequent, most are rare, as in any language. The words are a
@@ -152,7 +150,7 @@ def events_statement() -> str:
         "github": "'issues.opened'", "jira": "'jira:issue_created'", "zendesk": "'ticket.created'",
         "intercom": "'conversation.user.created'", "linear": "'Issue.create'",
         "sentry": "'event_alert.triggered'", "pagerduty": "'incident.triggered'",
-        "stripe": "'invoice.payment_failed'", "standardwebhooks": "'order.delayed'",
+        "stripe": "'invoice.payment_failed'", "standard_webhooks": "'order.delayed'",
     }, "status")  # fmt: skip
     return f"""
 INSERT INTO events BY NAME
@@ -178,8 +176,7 @@ PROMPT = "CASE WHEN ms < switch_ms THEN 'triage-3' ELSE 'triage-4' END"
 
 def thoughts_statement() -> str:
     """The table `thoughts`: how the enrichment of each event went. `facts` holds the constants."""
-    wrong = _case("kind", {kind: words(found, "h2") for kind, found in CATEGORIES.items()})
-    twin = _case("kind", {kind: words(found, "h3 // 7") for kind, found in CATEGORIES.items()})
+    wrong, twin = category_by_kind("h2"), category_by_kind("h3 // 7")
     return f"""
 CREATE OR REPLACE TEMP TABLE thoughts AS
 WITH base AS (
@@ -258,6 +255,7 @@ FROM thoughts CROSS JOIN facts,
 
 def enrichments_statement() -> str:
     """Rows of `enrichments`: first revisions, and second ones where the prompt was changed."""
+    tag = _case("kind", {k: words(t.tag_names, "h3") for k, t in taxonomies().items()})
     recorded = f"{ENRICHED_MS} + 3 + h1 % 9"
     return f"""
 INSERT INTO enrichments BY NAME
@@ -267,7 +265,7 @@ SELECT (id + (1 << {ID_SHIFT})) | (1 + revision) AS id, id AS event_id, source, 
        {words(("negative", "neutral", "neutral", "positive"), "h2")} AS sentiment,
        CASE WHEN kind = 'error' THEN 'und' ELSE {words(("en", "en", "en", "de", "fr", "es"), "h1")}
        END AS language,
-       [thoughts.category, severity] AS tags, 'About: ' || title AS summary, confidence,
+       [{tag}] AS tags, 'About: ' || title AS summary, confidence,
        u6 < 0.0005 AS suspicious, is_degraded AS degraded, is_reused AS cache_hit,
        CASE WHEN is_reused THEN id - 64 END AS copied_from,
        CASE WHEN kind = 'error' THEN substr(md5(source || fault::VARCHAR), 1, 16) END

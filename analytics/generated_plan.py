@@ -34,7 +34,7 @@ SOURCES = (
     MadeSource("operations", "jira", "ticket", 0.04),
     MadeSource("product", "linear", "ticket", 0.02),
     MadeSource("payments", "stripe", "other", 0.06),
-    MadeSource("orders", "standardwebhooks", "other", 0.04),
+    MadeSource("orders", "standard_webhooks", "other", 0.04),
 )
 
 
@@ -46,7 +46,7 @@ class Cause(NamedTuple):
     delay_minutes: int
 
 
-CAUSES = (Cause(3, "billing", 12), Cause(7, "login", 6), Cause(11, "delivery", 20))
+CAUSES = (Cause(3, "billing", 12), Cause(7, "account_access", 6), Cause(11, "delivery", 20))
 STORM_MINUTES = 9
 OUTAGES_EACH_DAYS = 12.0
 

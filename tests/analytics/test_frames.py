@@ -144,7 +144,7 @@ def test_the_wide_frame_is_the_wide_view(made: History) -> None:
 def test_the_made_up_cause_is_found(made: History) -> None:
     """The plan lets three errors bring tickets: they must come out on top, with their category."""
     best = analytics.errors_before_tickets(made, least=10).head(3)
-    assert set(best["category"]) == {"billing", "login", "delivery"}
+    assert set(best["category"]) == {"billing", "account_access", "delivery"}
 
 
 def test_percentiles_over_time_are_exact(made: History) -> None:

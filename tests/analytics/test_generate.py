@@ -14,6 +14,8 @@ from analytics.generate import generate
 from analytics.generated_plan import plan
 from analytics.history import History, connect
 from analytics.place import Place
+from enrich.taxonomy import built_in_taxonomy
+from service.preset import preset_names
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "payloads"
 # Bytes over zstd-3 bytes of real deliveries of the same providers in the same proportion
@@ -78,6 +80,16 @@ def test_every_body_is_json(made: History) -> None:
 def test_ids_are_unique(table: str, made: History) -> None:
     counts = made.sql(f"SELECT count(*) AS n, count(DISTINCT id) AS d FROM {table}").row(0)
     assert counts[0] == counts[1] > 0
+
+
+def test_categories_are_those_of_the_built_in_taxonomies(made: History) -> None:
+    for kind, name in {"%-errors": "errors", "support": "support", "orders": "support"}.items():
+        said = made.sql(f"SELECT DISTINCT category FROM enrichments WHERE source LIKE '{kind}'")
+        assert set(said["category"]) == set(built_in_taxonomy(name).category_names)
+
+
+def test_presets_are_those_that_there_are(made: History) -> None:
+    assert set(made.sql("SELECT DISTINCT preset FROM events")["preset"]) <= set(preset_names())
 
 
 def test_an_event_s_id_holds_its_arrival(made: History) -> None:
