@@ -205,5 +205,7 @@ def _summary(event: EventText) -> str:
     body = GREETING.sub("", TEMPLATE_NOISE.sub("", event.text[:800]).strip(), count=1)
     first = next((part for part in SENTENCE.split(body) if LETTER.search(part)), "")
     if not title or first.lower().startswith(title.lower()):
-        return clean_text(first or title, 200)
+        again = re.escape(title)
+        repeated = rf"(?i)(?:{again}\s+)+(?={again})" if title else r"\Z"
+        return clean_text(re.sub(repeated, "", first, count=1) or title, 200)
     return clean_text(f"{title}: {first}" if first else title, 200)

@@ -9,16 +9,28 @@ from enrich.actions.grouping import group_key
 from enrich.actions.plain_text import one_line, plain_text
 from enrich.actions.rules import Situation
 from enrich.actions.template import Template
-from enrich.sanitise import part_names
+from enrich.sanitise import clean_text, part_names
 
-NOT_SENT = frozenset({"text", "customer"})  # words of a stranger and who that is stay here
+# Words of a stranger and who that is stay here; what goes beyond the title, `summary` says already.
+NOT_SENT = frozenset({"text", "customer", "beyond_title"})
 
 
 def clean_values(situation: Situation, rule: str) -> dict[str, str]:
     """Every field, without links and mentions. What is put together is cleaned once more."""
     values = {name: plain_text(value) for name, value in situation.values().items()}
     # A model's words, unlike a title's, are nobody's error message: no name in them may be a link.
-    return {**values, "summary": part_names(values["summary"]), "rule": rule, "count": "1"}
+    told = {"summary": situation.summary, "beyond_title": beyond_title(situation)}
+    values |= {name: part_names(plain_text(value)) for name, value in told.items()}
+    return {**values, "rule": rule, "count": "1"}
+
+
+def beyond_title(situation: Situation) -> str:
+    """The summary; of one that begins with the title what follows, nothing of one within it."""
+    title, summary = clean_text(situation.title), situation.summary
+    if title.startswith(summary.rstrip(".…")):
+        return ""
+    rest = summary.removeprefix(title)
+    return summary if rest[:1].isalnum() else rest.lstrip(" .:;,-")
 
 
 def group_of(situation: Situation, name: str, group_by: list[str]) -> str:

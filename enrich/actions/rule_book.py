@@ -25,9 +25,9 @@ from service.store.tables import to_microseconds
 DEFAULT_TAGS = ("{category}",)
 DEFAULT_NOTE = "{category}, {severity}: {summary}"
 DEFAULT_TITLE = "[{severity}] {category} in {source}: {title}"
-DEFAULT_TEXT = "{summary}"
+DEFAULT_TEXT = "{beyond_title}\nhooksift show {event_id}"
 REVIEW_TITLE = "Please look: {title}"
-REVIEW_TEXT = "{source}: {category} ({severity}), confidence {confidence}. {summary}"
+REVIEW_TEXT = "{source}: {category} ({severity}), confidence {confidence}. " + DEFAULT_TEXT
 REVIEW = "review"
 GROUP_FIELDS = frozenset(
     ("source", "event_type", "subject", "category", "severity", "fingerprint", "customer", "level")

@@ -12,7 +12,7 @@ from service.errors import SettingsError
 TAG_FIELDS = frozenset(("category", "severity", "sentiment", "language", "tags", "source", "level"))
 FIELDS = TAG_FIELDS | {
     *("event_id", "event_type", "subject", "title", "text", "customer"),
-    *("summary", "confidence", "fingerprint", "rule", "count"),
+    *("summary", "confidence", "fingerprint", "rule", "count", "beyond_title"),
 }
 _PART = re.compile(r"\{\{|\}\}|\{([a-z_]+)\}|[{}]")
 

@@ -160,6 +160,17 @@ def test_no_link_and_no_mention_reaches_the_channel(
     )
 
 
+def test_a_message_says_by_default_how_to_look_further(
+    quick_store: Store, slack: MessageServer
+) -> None:
+    desk = office(quick_store, slack, {"name": "tell", "actions": [{"target": "ops"}]})
+    event = desk.event({}, title="Charged", summary="Charged twice in March.")
+    worked(desk)
+    assert slack.calls[0].json["text"] == (
+        f"[high] billing in tickets: Charged\ntwice in March.\nhooksift show {event}"
+    )
+
+
 def test_a_suggestion_asks_people_to_look(quick_store: Store, slack: MessageServer) -> None:
     from enrich.actions.settings import GitHubTarget
 

@@ -19,6 +19,8 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from enrich.actions.adapters.contract import Guarantee, Message, Messenger
 from enrich.actions.errors import ActionError, DoubtError, PermanentError, TransientError
+from enrich.actions.messages import clean_values
+from enrich.actions.rules import Situation
 from enrich.actions.settings import TargetSettings
 from enrich.actions.targets import World, guarantee_of, open_target
 from service.errors import SettingsError
@@ -45,6 +47,22 @@ MESSAGE = Message(
     | {"rule": "tell", "fingerprint": "f1", "title": "Charged twice"},
     at=datetime(2026, 3, 2, 9, 0, tzinfo=UTC),
 )
+
+
+@pytest.mark.parametrize(
+    ("title", "summary", "beyond"),
+    [
+        ("Charged twice", "Charged twice.", ""),
+        ("Charged twice in March", "Charged twice", ""),
+        ("Charged twice", "Charged twice: in March.", "in March."),
+        ("Pay", "Payments fail.", "Payments fail."),
+        ("`KeyError` in <b>a.b</b>", "KeyError in a.b since nine", "since nine"),
+        ("", "Payments fail.", "Payments fail."),
+    ],
+)
+def test_what_is_beyond_the_title_does_not_repeat_it(title: str, summary: str, beyond: str) -> None:
+    situation = Situation(1, "a", "t", "bug", "low", title=title, summary=summary)
+    assert clean_values(situation, "all")["beyond_title"] == beyond
 
 
 class Wire:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 import hooksift
 from enrich.actions import commands
 from enrich.actions.settings import GitHubTarget, RuleSettings, SlackTarget
+from enrich.actions.template import FIELDS, TAG_FIELDS
 from service.store import Store
 from tests.actions.desk import Office, quick_url
 from tests.analytics.store_facts import put
@@ -32,7 +33,7 @@ RULES = [
     {
         "name": "storm",
         "when": {"rate": {"count": 50, "within": "10m"}},
-        "actions": [{"target": "ops", "title": "{category} storm: {title}"}],
+        "actions": [{"target": "ops", "title": "{category} storm, 50 within 10m: {title}"}],
     },
     {"name": "all", "actions": [{"target": "ops"}]},
 ]
@@ -87,6 +88,13 @@ def test_the_documentation_shows_what_the_command_shows(desk: Office, store_url:
     event = desk.event(PAYLOAD, title="Charged twice")
     output = run(store_url, "rules", "test", str(event)).output
     assert documented(output, event) == shown_in("docs/actions.md")
+
+
+def test_the_documentation_lists_the_fields_of_templates() -> None:
+    page = (ROOT / "docs" / "actions.md").read_text()
+    listed = re.findall(r"^\| `\{(\w+)\}`( \*)? \|", page, re.MULTILINE)
+    assert {name for name, _ in listed} == FIELDS
+    assert {name for name, star in listed if star} == TAG_FIELDS
 
 
 def test_the_readme_shows_what_its_own_rules_would_do(

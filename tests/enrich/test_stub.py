@@ -111,6 +111,11 @@ def test_the_summary_skips_the_greeting() -> None:
     assert STUB.answer(event, SUPPORT).verdict.summary == "Help: my invoice is wrong."
 
 
+def test_the_summary_says_a_title_once_that_the_text_begins_with() -> None:
+    event = ticket("KeyError: 'x'", "KeyError: 'x' KeyError: 'x' billing.invoice in render")
+    assert STUB.answer(event, ERRORS).verdict.summary == "KeyError: 'x' billing.invoice in render"
+
+
 def test_the_same_event_gets_the_same_answer() -> None:
     event = ticket("Charged twice", "please refund")
     assert StubEnricher().answer(event, SUPPORT) == StubEnricher().answer(event, SUPPORT)
