@@ -67,6 +67,8 @@ def sender_of(settings: ServiceSettings, source: str, url: str, secret: str) -> 
     if configured is None:
         known = ", ".join(sorted(settings.sources)) or "none; add [sources.NAME] to hooksift.toml"
         raise typer.BadParameter(f"no source {source!r}; configured: {known}")
+    if url and not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"--url {url!r} has no scheme; write http://{url}")
     presets = known_presets(settings)
     if configured.preset not in presets:
         raise typer.BadParameter(f"source {source}: no preset {configured.preset!r}")
@@ -158,13 +160,18 @@ def show(source: str, target: str, report: "Report") -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from service.signing.sending import UNTRUSTED
+
     console = Console()
     console.print(f"{source} -> {target}", markup=False, highlight=False, soft_wrap=True)
     table = Table("status", "answer", "deliveries")
     for status, word, count in report.outcomes:
         table.add_row(str(status or "-"), word, str(count))
     console.print(table)
-    if any(not status for status, _, _ in report.outcomes):
+    unanswered = [word for status, word, _ in report.outcomes if not status]
+    if any(word.startswith(UNTRUSTED) for word in unanswered):
+        console.print(f"{UNTRUSTED}: --ca names a PEM file that vouches for the server")
+    elif unanswered:
         console.print("nothing answered there: is `hooksift serve` running? --url names another")
     if report.p50_ms == report.p50_ms:  # not nan: something was answered
         console.print(

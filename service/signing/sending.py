@@ -20,6 +20,7 @@ from service.signing.sign import sign
 if TYPE_CHECKING:
     import httpx
 
+UNTRUSTED = "certificate not trusted"
 MAX_UNDER_WAY = 16  # more would time our own event loop, not the receiver
 
 
@@ -167,9 +168,21 @@ async def send_one(client: "httpx.AsyncClient", outgoing: Outgoing) -> Sent:
             content=outgoing.body,
         )
     except httpx.TransportError as error:
-        return Sent(0, f"no answer: {type(error).__name__}", 0.0)
+        return Sent(0, word_of_failure(error), 0.0)
     elapsed_ms = (perf_counter() - started) * 1000
     return Sent(response.status_code, word_of(response.content), elapsed_ms)
+
+
+def word_of_failure(error: BaseException) -> str:
+    """Why there was no answer: what is wrong with the server's certificate, or the error's kind."""
+    import ssl
+
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"{UNTRUSTED}: {cause.verify_message}"
+        cause = cause.__cause__ or cause.__context__
+    return f"no answer: {type(error).__name__}"
 
 
 def word_of(body: bytes) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 
 from service.preset import load_preset, preset_names
 from service.receiving.reading import compile_reader
@@ -77,6 +78,21 @@ def test_a_refusal_is_told_with_its_reason_and_ends_in_one(
 def test_nobody_listening_is_told_and_ends_in_one(command: CommandLine) -> None:
     printed = command.run("send", "gh", "--url", "http://127.0.0.1:9", code=1)
     assert "ConnectError" in printed
+
+
+def test_a_certificate_that_is_not_trusted_is_told_with_what_helps(
+    command: CommandLine, store: Store, tmp_path: Path
+) -> None:
+    pair = Authority(tmp_path, "ours").issue("server")
+    files = {"tls_cert": str(pair.cert), "tls_key": str(pair.key)}
+    with receiving(store, {"gh": Source("github")}, **files) as running:
+        printed = command.run("send", "gh", "--url", running.url, code=1)
+    assert "certificate not trusted: --ca names a PEM file" in " ".join(printed.split())
+
+
+def test_an_address_without_a_scheme_is_told_how_to_be_written(command: CommandLine) -> None:
+    printed = command.run("send", "gh", "--url", "127.0.0.1:8080", code=2)
+    assert "writehttp://127.0.0.1:8080" in re.sub(r"[\s│]", "", printed)
 
 
 def test_a_given_body_is_sent_byte_for_byte(
