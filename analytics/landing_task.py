@@ -81,7 +81,7 @@ async def run_landing(
             if is_last:
                 break
             took = time.monotonic() - began
-            await _pause(stop, pause_seconds(settings, failures, took, leads=work.leads))
+            await _pause(stop, pause_seconds(settings, failures, took, leads=bool(work.leads)))
         await loop.run_in_executor(thread, work.let_go)
         await loop.run_in_executor(thread, lock.give_back)
 
@@ -117,13 +117,15 @@ class _Work:
         self._store, self._place, self._settings, self._lock = store, place, settings, lock
         self._lander: Lander | None = None
         self._maintained_at = time.monotonic()
-        self.leads = False
+        self.leads: bool | None = None  # not known before the first turn
 
     def turn(self) -> Landed | None:
         """Land once, and tidy up when it is time; None where another lander leads."""
         was, self.leads = self.leads, self._lock.take()
         if not self.leads:
-            if was:
+            if was is None:
+                log.info("landing_waits", history=str(self._place), reason="another lander leads")
+            elif was:
                 log.warning("landing_lost_lead")
             self.let_go()
             return None

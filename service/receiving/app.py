@@ -71,6 +71,8 @@ def create_app(
     watch: PairingWatch | None = None,
 ) -> Litestar:
     """The receiver. Reads no environment and opens nothing: all it needs is handed in."""
+    if not endpoints:
+        log.warning("no_source", reason="all is refused; add [sources.NAME]")
     refusals = RefusalCounter()
     acks = AckTimes(metrics.ack_seconds)
     current = dict(endpoints)

@@ -161,7 +161,12 @@ def raise_file_limit() -> None:
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and SIGINT ask for a graceful stop."""
+    """SIGTERM and SIGINT ask for a graceful stop, which is logged."""
+
+    def asked(number: signal.Signals) -> None:
+        log.info("stopping", signal=number.name)
+        stop.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, asked, number)

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import get_native_id
 
 import pytest
+from structlog.testing import capture_logs
 
 from analytics.history import connect
 from analytics.landing import Landed
@@ -85,7 +86,9 @@ def test_a_second_lander_waits_and_takes_over(store: Store, place: Place) -> Non
         await asyncio.wait_for(standby, 30)
         assert (waited, count(place)) == (True, 5)
 
-    asyncio.run(scene())
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    assert [line["event"] for line in logged] == ["landing_waits", "landing_leads"]
 
 
 def test_a_history_that_cannot_be_written_does_not_end_the_task(

@@ -1,5 +1,6 @@
 """hooksift receive: the HTTP stage as a process of its own."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -45,6 +46,12 @@ def test_it_stores_what_it_acknowledges_and_ends_in_zero_when_told(
     assert answer.status_code == 202
     assert process.end() == 0
     assert [row["delivery_id"] for row in command.lines("events")] == [answer.json()["id"]]
+
+
+def test_a_stop_is_logged_with_its_signal(process: Process, tmp_path: Path) -> None:
+    process.end()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["signal"] for line in lines if line["event"] == "stopping"] == ["SIGTERM"]
 
 
 def test_its_data_folder_is_its_owner_s_alone(process: Process, tmp_path: Path) -> None:

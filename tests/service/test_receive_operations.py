@@ -139,6 +139,16 @@ def test_logs_hold_no_secret_header_or_body(here: RunningReceiver, logged: io.St
     assert [s for s in (secret, "the-body-text", "the-header-text") if s in lines] == []
 
 
+def test_a_receiver_without_a_source_warns(
+    here: RunningReceiver, logged: io.StringIO, tmp_path: Path
+) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 's'}")
+    with receiving(store, {}):
+        pass
+    store.close()
+    assert '"event":"no_source"' in logged.getvalue()
+
+
 def test_what_is_not_http_leaves_nothing_in_the_log(
     here: RunningReceiver, logged: io.StringIO
 ) -> None:
