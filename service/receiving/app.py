@@ -101,6 +101,7 @@ def create_app(
             title="Hooksift", version="1", description="Receives webhooks and never loses one."
         ),
         logging_config=None,
+        exception_handlers={404: nothing_there},
         state=State({"store": store, "metrics": metrics, "admin_token": admin_token}),
     )
     describe_receive(app)
@@ -131,6 +132,12 @@ async def prometheus(request: Request[Any, Any, State]) -> Response[bytes]:
     admit(request)
     body = await asyncio.to_thread(generate_latest, request.app.state.metrics.registry)
     return Response(body, media_type=CONTENT_TYPE_LATEST)
+
+
+def nothing_there(_: Request[Any, Any, State], _error: Exception) -> Response[dict[str, Any]]:
+    """404, with the path that was probably meant."""
+    detail = f"nothing is here; deliveries go to POST {PREFIX}SOURCE"
+    return Response({"status_code": 404, "detail": detail}, status_code=404)
 
 
 def admit(request: Request[Any, Any, State]) -> None:

@@ -66,6 +66,13 @@ def test_paths_that_lead_nowhere_are_not_found(here: RunningReceiver, path: str)
     assert here.client.post("/v1/webhooks" + path, content=b"{}").status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/", "/webhooks/hook", "/v1/webhooks"])
+def test_a_path_elsewhere_is_told_the_right_one(here: RunningReceiver, path: str) -> None:
+    answer = here.client.post(path, content=b"{}")
+    assert answer.status_code == 404
+    assert answer.json()["detail"].endswith("POST /v1/webhooks/SOURCE")
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "TRACE"])
 def test_another_method_is_not_allowed(here: RunningReceiver, method: str) -> None:
     refused(here.client.request(method, "/v1/webhooks/hook"), 405, "method_not_allowed")
