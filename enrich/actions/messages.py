@@ -29,8 +29,9 @@ def beyond_title(situation: Situation) -> str:
     title, summary = clean_text(situation.title), situation.summary
     if title.startswith(summary.rstrip(".…")):
         return ""
-    rest = summary.removeprefix(title)
-    return summary if rest[:1].isalnum() else rest.lstrip(" .:;,-")
+    while title and summary.startswith(title) and not summary[len(title) :][:1].isalnum():
+        summary = summary.removeprefix(title).lstrip(" .:;,-")
+    return summary
 
 
 def group_of(situation: Situation, name: str, group_by: list[str]) -> str:

@@ -55,6 +55,7 @@ MESSAGE = Message(
         ("Charged twice", "Charged twice.", ""),
         ("Charged twice in March", "Charged twice", ""),
         ("Charged twice", "Charged twice: in March.", "in March."),
+        ("Charged twice", "Charged twice Charged twice in March.", "in March."),
         ("Pay", "Payments fail.", "Payments fail."),
         ("`KeyError` in <b>a.b</b>", "KeyError in a.b since nine", "since nine"),
         ("", "Payments fail.", "Payments fail."),
