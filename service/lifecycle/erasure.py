@@ -29,6 +29,7 @@ from service.lifecycle.person_scan import (
 )
 from service.store import Store
 from service.store.intake import digest_of
+from service.store.look import EVENTS_OF_DELIVERY
 from service.store.tables import to_microseconds
 
 LEAST_LETTERS = 4
@@ -105,7 +106,7 @@ def plan_erasure(connection: Connection, words: Sequence[str]) -> Plan:
 def events_of(connection: Connection, delivery: int) -> set[int]:
     """The events of a delivery."""
     rows = connection.execute(
-        text("SELECT id FROM events WHERE id BETWEEN :id AND :id + 4095 AND delivery_id = :id"),
+        text(f"SELECT id FROM events WHERE {EVENTS_OF_DELIVERY}"),
         {"id": delivery},
     )
     return set(rows.scalars())

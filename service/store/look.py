@@ -182,6 +182,7 @@ FACTS_OF_EVENT = {
 }
 
 
+# An event's id lies within 4,096 of its delivery's, so the primary key finds it.
 EVENTS_OF_DELIVERY = "id BETWEEN :id AND :id + 4095 AND delivery_id = :id"
 
 

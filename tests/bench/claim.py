@@ -19,6 +19,7 @@ from service.store.queue import ENRICH, ClaimRequest, NewWork, claim_each, compl
 from service.store.tables import Rows, to_microseconds
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import bench_folder, databases
+from tests.servers.statistics import analyse
 
 CHUNK = 20_000
 CLAIMS = 100
@@ -82,9 +83,7 @@ def filled(url: str, stored: int, waiting: int) -> Store:
     """A store with so many events, the first `waiting` of them with work."""
     store = open_store(url)
     fill(store, stored, waiting)
-    if store.dialect == "postgresql":
-        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE")
+    analyse(store)
     return store
 
 

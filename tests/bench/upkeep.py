@@ -28,6 +28,7 @@ from service.store.store import words_of
 from service.store.tables import Rows
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import Server, bench_folder, databases, load, make_keys, running
+from tests.servers.statistics import analyse
 
 CHUNK = 10_000
 SOURCES = 10
@@ -64,9 +65,7 @@ def fill(store: Store, events: int) -> None:
 
     for start in range(0, events, CHUNK):
         store.write_now(add, range(start, min(start + CHUNK, events)))
-    if store.dialect == "postgresql":
-        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE")
+    analyse(store)
 
 
 def rows_of(n: int, some_id: int, tx: int) -> tuple[tuple[Any, ...], ...]:

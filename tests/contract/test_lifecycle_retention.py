@@ -18,6 +18,7 @@ from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows
 from tests.contract.costs import cost_of
 from tests.servers.receiver import rows, until
+from tests.servers.statistics import analyse
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SETTINGS = RetentionSettings(keep_bodies_days=30, keep_rows_days=100, batch_rows=2)
@@ -166,13 +167,6 @@ def test_a_step_reads_little_of_what_it_leaves(store: Store, busy: bool) -> None
     store.write_now(handler, None)  # the first also reads what the second finds prepared
     assert store.write_now(handler, None) < 2_500
     assert len(rows(store, "events")) == 3_020
-
-
-def analyse(store: Store) -> None:
-    """Let PostgreSQL know how large its tables are."""
-    if store.dialect == "postgresql":
-        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM ANALYZE")
 
 
 def test_a_delivery_stays_while_one_of_its_events_does(store: Store) -> None:

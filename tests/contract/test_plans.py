@@ -24,6 +24,7 @@ from service.store.queue import (
 from service.store.store import words_of
 from service.store.tables import to_microseconds
 from tests.contract.costs import cost_of
+from tests.servers.statistics import analyse
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OFTEN = 10  # PostgreSQL plans anew the first five times
@@ -76,8 +77,7 @@ def test_a_write_touches_little_of_a_table_that_was_small(
 ) -> None:
     store = open_store(postgres_url)
     fill(store, range(OFTEN))
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM ANALYZE work_items, dedup_keys")
+    analyse(store)
     for _ in range(OFTEN):
         inside(store, work)
     fill(store, range(MANY, 2 * MANY))
