@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from service.metrics import SourceMetrics
 from service.receiving.answers import Answer, Turned
 from service.receiving.endpoint import Endpoint
-from service.receiving.handshake import Reply
 from service.receiving.request import Payload, Request
 from service.store import Store
 from service.store.intake import Arrival, Receipt, store_arrivals
+from service.store.writer import Outcome
 from service.verification.verify import Verified
 
 Acknowledge = Callable[[Endpoint, Request, Receipt], Answer]
@@ -32,7 +32,7 @@ class Entry:
     request: Request
     address: str
     acknowledge: Acknowledge
-    outcome: "asyncio.Future[Answer | Reply]"
+    outcome: Outcome
     verified: Verified = field(init=False)
     payload: Payload = field(init=False)
     arrival: Arrival = field(init=False)
@@ -45,7 +45,7 @@ class Entry:
         """It is on disk: make the answer."""
         try:
             answer = self.acknowledge(self.endpoint, self.request, receipt)
-        except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
+        except Exception as error:  # noqa: BLE001 - whoever waits is told
             self.set_exception(error)
         else:
             self.outcome.set_result(answer)
@@ -62,7 +62,7 @@ class Entry:
 
 
 class Batching:
-    """Takes whole requests; whoever gave one awaits what becomes of it."""
+    """Takes whole requests; whoever gave one is told what becomes of it."""
 
     def __init__(
         self,
@@ -78,19 +78,13 @@ class Batching:
         self._entries: list[Entry] = []
         self._steps = (self._verify, self._parse, self._greet, self._arrive)
 
-    def take(
-        self, endpoint: Endpoint, request: Request, address: str
-    ) -> "asyncio.Future[Answer | Reply]":
-        """The acknowledgement once the delivery is on disk, or the reply to a signed handshake.
-
-        The future raises IntakeError, Turned, NotStorable and StoreUnavailable.
+    def take(self, endpoint: Endpoint, request: Request, address: str, outcome: Outcome) -> None:
+        """Tell `outcome` the acknowledgement once the delivery is on disk, or the reply to a signed
+        handshake; or else IntakeError, Turned, NotStorable or StoreUnavailable.
         """
-        loop = asyncio.get_running_loop()
-        entry = Entry(endpoint, request, address, self._acknowledge, loop.create_future())
         if not self._entries:
-            loop.call_soon(self._run)
-        self._entries.append(entry)
-        return entry.outcome
+            asyncio.get_running_loop().call_soon(self._run)
+        self._entries.append(Entry(endpoint, request, address, self._acknowledge, outcome))
 
     def _run(self) -> None:
         entries, self._entries = self._entries, []
@@ -147,7 +141,7 @@ def goes_on(entry: Entry, step: Callable[[Entry], None]) -> bool:
         return False
     try:
         step(entry)
-    except Exception as error:  # noqa: BLE001 - whoever awaits the outcome is told
+    except Exception as error:  # noqa: BLE001 - whoever waits is told
         entry.set_exception(error)
         return False
     return True

@@ -1,17 +1,24 @@
-"""What uvicorn leaves open: heads that never end, half-closed clients, wishes to upgrade."""
+"""What uvicorn leaves open: heads that never end, half-closed clients, wishes to upgrade; and the
+way of whole deliveries, past ASGI."""
 
 import asyncio
-from collections.abc import Sized
+from collections.abc import Callable, Sized
+from functools import partial
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.receiving.answers import Answer, Send, respond
+from service.receiving.incoming import PREFIX
 from service.receiving.outbox import Answers, Outbox
 
 MAX_IDLE_BYTES = 64 * 1024
 MAX_PIPELINED = 1_000  # requests of one connection that wait for the one before them
+
+# What takes a whole delivery: its ASGI scope, its body, and who gets the answer.
+Taker = Callable[[Any, bytes, Callable[[Answer], object]], None]
 
 
 class Reading(FlowControl):
@@ -36,16 +43,23 @@ class GuardedProtocol(HttpToolsProtocol):
     and chunk extensions, in size and in time. Answers a client that has closed its side. Declines
     every upgrade (Java's client asks for HTTP/2 by default) and reads the request as it is.
 
-    Nothing is timed per request: `sweep` looks at all connections now and then.
+    Deliveries that came whole, as nearly all do, go straight to `take`, and their answers straight
+    out; all else goes by ASGI. Nothing is timed per request: `sweep` looks at all connections now
+    and then.
     """
 
     idle_bytes = 0
     due_since: float | None = None
     answers: Answers
+    is_parsing = False
+    begun: Any = None  # the delivery that began in what is being parsed
 
-    def __init__(self, *arguments: Any, outbox: Outbox, **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, outbox: Outbox, take: Taker | None = None, **named: Any
+    ) -> None:
         super().__init__(*arguments, **named)
         self.outbox = outbox
+        self.take = take
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
@@ -54,8 +68,35 @@ class GuardedProtocol(HttpToolsProtocol):
         self.answers = Answers(transport, self.outbox, self.loop)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Answer the next request: by ASGI, unless it is a delivery and may be whole."""
         cycle.transport = self.answers
-        super()._start_asgi_task(cycle, app)
+        is_delivery = cycle.scope["path"].startswith(PREFIX)
+        if self.take is None or not is_delivery or cycle.waiting_for_100_continue:
+            super()._start_asgi_task(cycle, app)
+        elif self.is_parsing:
+            self.begun = cycle
+        else:  # it waited for the answer to the one before it, whose end this is
+            self.loop.call_soon(self._begin, cycle)
+
+    def _begin(self, cycle: Any) -> None:
+        if cycle.more_body or self.take is None:
+            super()._start_asgi_task(cycle, self.app)
+        else:
+            self.take(cycle.scope, bytes(cycle.body), partial(self._answer, cycle))
+
+    def _answer(self, cycle: Any, answer: Answer) -> None:
+        if (
+            not cycle.keep_alive
+            or answer.headers
+            or self.flow.write_paused
+            or cycle.scope["method"] == "HEAD"
+        ):
+            super()._start_asgi_task(cycle, partial(tell, answer))
+        elif not cycle.disconnected:
+            cycle.response_started = cycle.response_complete = True
+            self.answers.write(b"".join(pieces_of(answer, cycle.default_headers)))
+            cycle.on_response = None  # it would be a cycle
+            self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or end after the answers to whole requests before it."""
@@ -101,6 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        self.is_parsing = True
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -108,6 +150,11 @@ class GuardedProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self._decline(data[upgrade.args[0] :])
+        finally:
+            self.is_parsing = False
+        begun, self.begun = self.begun, None
+        if begun is not None:
+            self._begin(begun)
 
     def _should_upgrade(self) -> bool:
         """Whether a head asks for another protocol: then uvicorn begins no request for it.
@@ -151,6 +198,21 @@ class GuardedProtocol(HttpToolsProtocol):
             self.due_since = now
         elif now - self.due_since > allowed_seconds and not self.transport.is_closing():
             self.transport.abort()
+
+
+async def tell(answer: Answer, _scope: Any, _receive: Any, send: Send) -> None:
+    """The ASGI application that gives this answer."""
+    await respond(send, answer)
+
+
+def pieces_of(answer: Answer, headers: list[tuple[bytes, bytes]]) -> list[bytes]:
+    """An answer as HTTP/1.1, with these headers before its own two."""
+    pieces = [STATUS_LINE[answer.status]]
+    for name, value in headers:
+        pieces += (name, b": ", value, b"\r\n")
+    own = (answer.content_type.encode(), len(answer.body))
+    pieces += (b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % own, answer.body)
+    return pieces
 
 
 async def sweep(connections: set[Any], allowed_seconds: float) -> None:

@@ -6,7 +6,7 @@ only refuse. Nothing is answered with 2xx before the commit that holds the deliv
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import ip_network
@@ -29,6 +29,7 @@ from service.receiving.answers import (
     unavailable,
 )
 from service.receiving.batching import Batching
+from service.receiving.call import Call
 from service.receiving.confirming import confirmation, enqueue_each
 from service.receiving.endpoint import Endpoint
 from service.receiving.handshake import Reply
@@ -52,8 +53,6 @@ from service.receiving.request import (
     KeyMissing,
     Refused,
     Request,
-    Unfit,
-    Unparsable,
 )
 from service.settings import ReceiveSettings
 from service.store import Store
@@ -96,6 +95,7 @@ class Receiver:
         self._strangers = RateLimit(per_second, settings.unverified_per_minute)
         self._by_source = {name: SourceMetrics(metrics, name) for name in endpoints}
         self._batching = Batching(store, self._by_source, now, self._acknowledge)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @cached_property
     def _log(self) -> Any:
@@ -103,84 +103,125 @@ class Receiver:
         return log.bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request. Never raises for what was sent; a stranger's worst is a 4xx."""
-        started = time.perf_counter()
-        source, _, rest = path_of(scope).partition("/")
-        address = sender_of(scope, self._proxies)
-        endpoint = self._endpoints.get(source)
+        """One request whose body may still be coming. Never raises for what was sent."""
+        told: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        call = self._call(scope, told.set_result)
         try:
-            if endpoint is None:
-                raise unknown_source(source)
-            counted = counted_by(address)
-            request = self._begin(endpoint, scope, rest, address, counted)
-            request.body = await self._bodies.read(receive, endpoint.max_body_bytes, counted)
-            answer = await self._answer(endpoint, request, address)
-        except Turned as turned:
-            if turned.reason in BEFORE_THE_BODY - {"body_timeout"} and is_small(scope):
-                await swallow(receive)
-            answer = self._refuse(endpoint, turned, address)
-        except Refused as refused:
-            assert endpoint is not None
-            answer = self._refuse(endpoint, refused_by(endpoint, refused), address)
-        except (Unparsable, Unfit) as bad:
-            answer = self._refuse(endpoint, Turned(400, bad.reason, bad.message), address)
-        except StoreUnavailable as error:
-            log.warning("not_stored", source=source, reason=str(error))
-            later = unavailable("store_unavailable", "cannot store now; send it again")
-            answer = self._refuse(endpoint, later, address)
+            endpoint = self._begin(call, scope)
+            counted = counted_by(call.address)
+            body = await self._bodies.read(receive, endpoint.max_body_bytes, counted)
+            self._go_on(call, endpoint, body)
         except ClientGone:
             return
-        await respond(send, answer)
-        if endpoint is not None and answer.status < 300:
-            self._acks.add(source, time.perf_counter() - started)
+        except Exception as error:  # noqa: BLE001 - whoever sent it is told
+            if is_early(error) and is_small(scope):
+                await swallow(receive)
+            self._turn_away(call, error)
+        await respond(send, await told)
 
-    def _begin(
-        self, endpoint: Endpoint, scope: Scope, rest: str, address: str, counted: str
-    ) -> Request:
-        """The request so far, its body unread, from a sender who may go on. Raises Turned."""
-        if rest and not endpoint.secret_in_path:
+    def take(self, scope: Scope, body: bytes, reply: Callable[[Answer], object]) -> None:
+        """One whole request; `reply` gets its answer once, now or later. Never raises.
+
+        A coroutine, a task and the messages of ASGI would cost each delivery a sixth more.
+        """
+        call = self._call(scope, reply)
+        try:
+            self._go_on(call, self._begin(call, scope), body)
+        except Exception as error:  # noqa: BLE001 - whoever sent it is told
+            self._turn_away(call, error)
+
+    def _call(self, scope: Scope, reply: Callable[[Answer], object]) -> Call:
+        source, _, rest = path_of(scope).partition("/")
+        return Call(source, rest, sender_of(scope, self._proxies), reply, self)
+
+    def _begin(self, call: Call, scope: Scope) -> Endpoint:
+        """The source of a request, its body unread, whose sender may go on. Raises Turned."""
+        endpoint = call.endpoint = self._endpoints.get(call.source)
+        if endpoint is None:
+            raise Turned(404, "unknown_source", f"no source {call.source[:100]!r} here")
+        if call.rest and not endpoint.secret_in_path:
             raise Turned(404, "unknown_path", "nothing below this source")
-        url = public_url(scope, endpoint, rest)
-        request = Request(scope["method"], url, headers_of(scope), b"")
+        url = public_url(scope, endpoint, call.rest)
+        request = call.request = Request(scope["method"], url, headers_of(scope), b"")
         length = request.header("content-length")
         if length is not None and length.isdecimal() and int(length[:20]) > endpoint.max_body_bytes:
             raise too_large(endpoint.max_body_bytes)
-        if not endpoint.allows(address):
+        if not endpoint.allows(call.address):
             raise Turned(403, "address_not_allowed", "your address is not on this source's list")
-        now = time.monotonic()
+        now, counted = time.monotonic(), counted_by(call.address)
         if self._strangers.left(counted, now) < 1:
             wait = self._strangers.wait_seconds(counted, now)
             raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
-        return request
+        return endpoint
 
-    async def _answer(self, endpoint: Endpoint, request: Request, address: str) -> Answer:
-        """What a whole request is told, once all that it asks for is on disk."""
+    def _go_on(self, call: Call, endpoint: Endpoint, body: bytes) -> None:
+        """With the whole request: what it asks for is told to the call. Raises Turned."""
+        request = call.request
+        request.body = body
         pairing = self._watch is not None and endpoint.source in self._watch.open
         reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
         if reply is not None:
-            await self._pair(endpoint, reply, address)
-            return self._handshake(endpoint, reply)
-        if request.method not in endpoint.methods:
+            self.greet(call, reply)
+        elif request.method in endpoint.methods:
+            self._batching.take(endpoint, request, call.address, call)
+        else:
             allow = ", ".join(sorted(endpoint.methods))
             message = f"{request.method[:20]}; this source takes {allow}"
             raise Turned(405, "method_not_allowed", message, allow=allow)
+
+    def greet(self, call: Call, reply: Reply) -> None:
+        """Answer a handshake, once all that it asks for is on disk."""
+        self._start(call, self._shake_hands(call, reply), self._turn_away)
+
+    async def _shake_hands(self, call: Call, reply: Reply) -> None:
+        endpoint = call.endpoint
+        assert endpoint is not None
+        await self._pair(endpoint, reply, call.address)
+        await self._confirm_later(endpoint, reply)
+        call.tell(self._handshake(endpoint, reply))
+
+    async def _fetch_key(self, call: Call, missing: KeyMissing) -> None:
+        """Fetch the key that a signature needs, then take the request again, once."""
+        assert call.endpoint is not None
         try:
+            async with asyncio.timeout(KEY_FETCH_SECONDS):
+                await missing.load()
+        except TimeoutError:
+            raise Refused("key_unavailable", "the signing key cannot be fetched now") from None
+        self._batching.take(call.endpoint, call.request, call.address, call)
+
+    def _start(
+        self,
+        call: Call,
+        doing: Coroutine[Any, Any, None],
+        failed: Callable[[Call, BaseException], None],
+    ) -> None:
+        """Do for a call what takes a while."""
+
+        async def until_done() -> None:
             try:
-                outcome = await self._batching.take(endpoint, request, address)
-            except KeyMissing as missing:
-                await fetch_key(missing)
-                outcome = await self._batching.take(endpoint, request, address)
-        except NotStorable as error:
-            log.warning("not_storable", source=endpoint.source, reason=str(error))
-            raise Turned(400, "not_storable", "the database cannot hold this delivery") from None
-        except (Turned, IntakeError) as refused:
+                await doing
+            except Exception as error:  # noqa: BLE001 - whoever sent it is told
+                failed(call, error)
+
+        task = asyncio.get_running_loop().create_task(until_done())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def fail(self, call: Call, error: BaseException) -> None:
+        """Say why a whole request is not stored, and keep it where a person may look into it."""
+        if isinstance(error, KeyMissing) and not call.has_asked_for_key:
+            call.has_asked_for_key = True
+            self._start(call, self._fetch_key(call, error), self.fail)
+            return
+        if isinstance(error, Turned | IntakeError) and call.endpoint is not None:
             at = int(self._now() * 1_000_000)
-            self._quarantine.keep(endpoint, request, refused.reason, address, at)
-            raise
-        if isinstance(outcome, Answer):
-            return outcome
-        await self._confirm_later(endpoint, outcome)
-        return self._handshake(endpoint, outcome)
+            self._quarantine.keep(call.endpoint, call.request, error.reason, call.address, at)
+        self._turn_away(call, error)
+
+    def accepted(self, source: str, seconds: float) -> None:
+        """Count how long a delivery waited for its 2xx."""
+        self._acks.add(source, seconds)
 
     def _acknowledge(self, endpoint: Endpoint, request: Request, receipt: Receipt) -> Answer:
         ack = endpoint.preset.ack
@@ -223,31 +264,37 @@ class Receiver:
         headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
         return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
 
-    def _refuse(self, endpoint: Endpoint | None, turned: Turned, address: str) -> Answer:
-        source = endpoint.source if endpoint else UNKNOWN_SOURCE
-        self._refusals.count(source, turned.reason, address, int(self._now() * 1_000_000))
+    def _turn_away(self, call: Call, error: BaseException) -> None:
+        turned = self._turned(call, error)
+        source = call.source if call.endpoint else UNKNOWN_SOURCE
+        self._refusals.count(source, turned.reason, call.address, int(self._now() * 1_000_000))
         self._metrics.refused.labels(source, turned.reason).inc()
         if turned.status < 500 and turned.reason not in ("source_rate", "address_rate"):
-            self._strangers.take(counted_by(address), time.monotonic())
-        return refusal_answer(turned)
+            self._strangers.take(counted_by(call.address), time.monotonic())
+        call.tell(refusal_answer(turned))
+
+    def _turned(self, call: Call, error: BaseException) -> Turned:
+        """How a request is turned away for what happened to it."""
+        match error:
+            case Turned():
+                return error
+            case Refused(reason="key_unavailable"):
+                return unavailable(error.reason, error.message)
+            case Refused() if call.endpoint is not None:
+                status = call.endpoint.preset.ack.refused_status
+                return Turned(status, error.reason, error.message)
+            case IntakeError():
+                return Turned(400, error.reason, error.message)
+            case NotStorable():
+                log.warning("not_storable", source=call.source, reason=str(error))
+                return Turned(400, "not_storable", "the database cannot hold this delivery")
+            case StoreUnavailable():
+                log.warning("not_stored", source=call.source, reason=str(error))
+                return unavailable("store_unavailable", "cannot store now; send it again")
+        log.error("failed", source=call.source, exc_info=error)
+        return Turned(500, "failed", "something is wrong here, and logged; send it again")
 
 
-async def fetch_key(missing: KeyMissing) -> None:
-    """Fetch the key that a signature needs. Raises Turned and Refused."""
-    try:
-        async with asyncio.timeout(KEY_FETCH_SECONDS):
-            await missing.load()
-    except TimeoutError:
-        raise unavailable("key_unavailable", "the signing key cannot be fetched now") from None
-
-
-def unknown_source(name: str) -> Turned:
-    """404 with the name, cut."""
-    return Turned(404, "unknown_source", f"no source {name[:100]!r} here")
-
-
-def refused_by(endpoint: Endpoint, refused: Refused) -> Turned:
-    """How a source turns away a request that does not prove its sender."""
-    if refused.reason == "key_unavailable":
-        return unavailable(refused.reason, refused.message)
-    return Turned(endpoint.preset.ack.refused_status, refused.reason, refused.message)
+def is_early(error: Exception) -> bool:
+    """Whether the request was turned away with its body unread, and none of it is late."""
+    return isinstance(error, Turned) and error.reason in BEFORE_THE_BODY - {"body_timeout"}

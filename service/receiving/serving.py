@@ -16,6 +16,7 @@ import uvicorn
 from litestar import Litestar
 
 from service.errors import SettingsError
+from service.receiving.app import Application
 from service.receiving.connections import GuardedProtocol, sweep
 from service.receiving.outbox import Outbox
 from service.settings import ReceiveSettings
@@ -56,11 +57,12 @@ def make_server(app: Litestar, settings: ReceiveSettings) -> Server:
 
     Raises SettingsError when the certificate's files cannot be used.
     """
+    take = app.receiver.take if isinstance(app, Application) else None
     config = uvicorn.Config(
         app,
         interface="asgi3",
         loop="none",
-        http=partial(GuardedProtocol, outbox=Outbox()),  # type: ignore[arg-type]
+        http=partial(GuardedProtocol, outbox=Outbox(), take=take),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,

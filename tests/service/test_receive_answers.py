@@ -2,13 +2,13 @@
 
 import asyncio
 import socket
-from asyncio import Transport
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import uvicorn
 from servers.receiver import RunningReceiver, read_answer, status_of, wire
+from servers.transports import Sent
 from uvicorn.server import ServerState
 
 from service.receiving.connections import MAX_PIPELINED, GuardedProtocol
@@ -16,37 +16,6 @@ from service.receiving.outbox import MAX_HELD_BYTES, Answers, Outbox
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class Sent(Transport):
-    """A transport that keeps what it is told to send."""
-
-    def __init__(self, *, is_broken: bool = False) -> None:
-        super().__init__()
-        self.pieces: list[bytes] = []
-        self.closed = self.is_reading = False
-        self.is_broken = is_broken
-
-    def write(self, data: bytes) -> None:  # type: ignore[override]
-        if self.is_broken:
-            raise OSError
-        if not self.closed:
-            self.pieces.append(data)
-
-    def pause_reading(self) -> None:
-        self.is_reading = False
-
-    def resume_reading(self) -> None:
-        self.is_reading = True
-
-    def abort(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def written(*writes: tuple[Sent, bytes], end: Callable[[list[Answers]], None]) -> None:

@@ -62,7 +62,10 @@ def in_one_turn(
         endpoint = replace(source.endpoint("a", ReceiveSettings()), **changed)
         kept.new_ids()
         batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, now, acknowledge)
-        outcomes = [batching.take(endpoint, request, "192.0.2.1") for request in requests]
+        loop = asyncio.get_running_loop()
+        outcomes = [loop.create_future() for _ in requests]
+        for request, outcome in zip(requests, outcomes, strict=True):
+            batching.take(endpoint, request, "192.0.2.1", outcome)
         for number in gone:
             outcomes[number].cancel()
         return await asyncio.gather(*outcomes, return_exceptions=True)
