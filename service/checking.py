@@ -280,7 +280,7 @@ def check_tls(receive: ReceiveSettings) -> Iterator[Problem]:
     from service.receiving.serving import make_server
 
     try:
-        make_server(Litestar(), receive)
+        make_server(Litestar(logging_config=None), receive)
     except SettingsError as error:
         yield told("error", "receive.tls_cert", error)
 

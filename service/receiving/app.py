@@ -90,6 +90,7 @@ def create_app(
         finally:
             if watching is not None:
                 watching.cancel()
+            await receiver.finish()
             stop.set()
             await flushes
 
@@ -253,6 +254,7 @@ def describe_receive(app: Litestar) -> None:
                     "408": answer("The body came too slowly", refused),
                     "413": answer("Body over the limit", refused),
                     "429": answer("Too many; see Retry-After", refused),
+                    "500": answer("A fault of ours; send it again", refused),
                     "503": answer("Cannot store now; see Retry-After", refused),
                 },
             )

@@ -57,8 +57,9 @@ class Entry:
         all of them would be a cycle, which waits for a garbage collection.
         """
         if not self.done():
-            self.outcome.set_exception(error)
+            outcome = self.outcome
             del self.outcome
+            outcome.set_exception(error)
 
 
 class Batching:

@@ -14,7 +14,7 @@ from service.receiving.request import Request
 log = structlog.get_logger("hooksift.receive")
 
 
-class Path(Protocol):
+class Way(Protocol):
     """The receive path, as far as a call needs it once it is known what becomes of it."""
 
     def greet(self, call: "Call", reply: Reply, /) -> None:
@@ -32,9 +32,9 @@ class Call:
 
     __slots__ = (
         "_is_decided",
-        "_path",
         "_reply",
         "_started",
+        "_way",
         "address",
         "endpoint",
         "has_asked_for_key",
@@ -49,7 +49,7 @@ class Call:
         rest: str,
         address: str,
         reply: Callable[[Answer], object],
-        path: Path,
+        way: Way,
     ) -> None:
         self.source = source
         self.rest = rest
@@ -59,7 +59,7 @@ class Call:
         self.has_asked_for_key = False
         self._is_decided = False
         self._reply: Callable[[Answer], object] | None = reply
-        self._path = path
+        self._way = way
         self._started = time.perf_counter()
 
     def done(self) -> bool:
@@ -70,23 +70,28 @@ class Call:
         """It is stored, or else a handshake."""
         self._is_decided = True
         if isinstance(outcome, Reply):
-            self._path.greet(self, outcome)
+            self._way.greet(self, outcome)
         else:
             self.tell(outcome)
 
     def set_exception(self, error: BaseException) -> None:
         """It is not stored."""
-        self._path.fail(self, error)
+        self._way.fail(self, error)
 
     def tell(self, answer: Answer) -> None:
-        """Answer it. A caller who is gone, or cannot be told, stops nothing else."""
-        self._is_decided = True
-        reply, self._reply = self._reply, None
+        """Answer it. A caller who cannot be told stops nothing else."""
+        reply = self._reply
+        self.let_go()
         if reply is None:
             return
         try:
             reply(answer)
         except Exception as error:  # noqa: BLE001 - the others of this turn are told all the same
             log.error("not_answered", reason=type(error).__name__)  # noqa: TRY400 - no values
-        if self.endpoint is not None and answer.status < 300:
-            self._path.accepted(self.source, time.perf_counter() - self._started)
+        else:
+            if self.endpoint is not None and answer.status < 300:
+                self._way.accepted(self.source, time.perf_counter() - self._started)
+
+    def let_go(self) -> None:
+        """Nobody waits for an answer any more."""
+        self._is_decided, self._reply = True, None

@@ -11,14 +11,14 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.receiving.answers import Answer, Send, respond
-from service.receiving.incoming import PREFIX
+from service.receiving.incoming import PREFIX, Scope
 from service.receiving.outbox import Answers, Outbox
 
 MAX_IDLE_BYTES = 64 * 1024
 MAX_PIPELINED = 1_000  # requests of one connection that wait for the one before them
 
 # What takes a whole delivery: its ASGI scope, its body, and who gets the answer.
-Taker = Callable[[Any, bytes, Callable[[Answer], object]], None]
+Taker = Callable[[Scope, bytes, Callable[[Answer], object]], None]
 
 
 class Reading(FlowControl):
@@ -53,6 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
     answers: Answers
     is_parsing = False
     begun: Any = None  # the delivery that began in what is being parsed
+    running: Any = None  # the request that is being answered; others wait for it
 
     def __init__(
         self, *arguments: Any, outbox: Outbox, take: Taker | None = None, **named: Any
@@ -67,8 +68,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow = Reading(transport, self.pipeline)
         self.answers = Answers(transport, self.outbox, self.loop)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection; requests that still wait for the one before them never begin."""
+        super().connection_lost(exc)
+        for waiting, _ in self.pipeline:
+            forget(waiting)
+        self.pipeline.clear()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Answer the next request: by ASGI, unless it is a delivery and may be whole."""
+        self.running = cycle
         cycle.transport = self.answers
         is_delivery = cycle.scope["path"].startswith(PREFIX)
         if self.take is None or not is_delivery or cycle.waiting_for_100_continue:
@@ -76,13 +85,14 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self.is_parsing:
             self.begun = cycle
         else:  # it waited for the answer to the one before it, whose end this is
-            self.loop.call_soon(self._begin, cycle)
+            self.loop.call_soon(self._deliver, cycle, self.take)
 
-    def _begin(self, cycle: Any) -> None:
-        if cycle.more_body or self.take is None:
+    def _deliver(self, cycle: Any, take: Taker) -> None:
+        if cycle.more_body:
             super()._start_asgi_task(cycle, self.app)
-        else:
-            self.take(cycle.scope, bytes(cycle.body), partial(self._answer, cycle))
+            return
+        body, cycle.body = bytes(cycle.body), bytearray()
+        take(cycle.scope, body, partial(self._answer, cycle))
 
     def _answer(self, cycle: Any, answer: Answer) -> None:
         if (
@@ -91,22 +101,37 @@ class GuardedProtocol(HttpToolsProtocol):
             or self.flow.write_paused
             or cycle.scope["method"] == "HEAD"
         ):
-            super()._start_asgi_task(cycle, partial(tell, answer))
-        elif not cycle.disconnected:
-            cycle.response_started = cycle.response_complete = True
+            super()._start_asgi_task(cycle, partial(by_asgi, answer))
+            return
+        forget(cycle)
+        if cycle.disconnected:
+            return
+        try:
             self.answers.write(b"".join(pieces_of(answer, cycle.default_headers)))
-            cycle.on_response = None  # it would be a cycle
-            self.on_response_complete()
+        except Exception:
+            self.transport.abort()
+            raise
+        cycle.response_started = cycle.response_complete = True
+        self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, or end after the answers to whole requests before it."""
-        self.answers.flush()
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete and not cycle.more_body:
-            cycle.keep_alive = False
+        if self._ends_after_an_answer():
             self.flow.pause_reading()
         else:
             super().send_400_response(msg)
+
+    def _ends_after_an_answer(self) -> bool:
+        """Whether a whole request waits for its answer: then it is the last one of this line."""
+        self.answers.flush()
+        if self.pipeline and self.cycle.more_body:  # a part of a request waits behind whole ones
+            self.pipeline.popleft()
+            self.cycle = self.pipeline[0][0] if self.pipeline else self.running
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return False
+        cycle.keep_alive = False
+        return True
 
     def shutdown(self) -> None:
         """Stop once what is under way is answered."""
@@ -144,17 +169,24 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         self.is_parsing = True
         try:
+            while data:
+                data = self._parse_on(data)
+        finally:
+            self.is_parsing = False
+        begun, self.begun = self.begun, None
+        if begun is not None and self.take is not None:
+            self._deliver(begun, self.take)
+
+    def _parse_on(self, data: bytes) -> bytes:
+        """Parse up to a wish to upgrade; what is left to parse, without the wish."""
+        try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
-                self._decline(data[upgrade.args[0] :])
-        finally:
-            self.is_parsing = False
-        begun, self.begun = self.begun, None
-        if begun is not None:
-            self._begin(begun)
+                return self._declined(data[upgrade.args[0] :])
+        return b""
 
     def _should_upgrade(self) -> bool:
         """Whether a head asks for another protocol: then uvicorn begins no request for it.
@@ -163,8 +195,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """
         return any(name == b"upgrade" for name, _ in self.headers)
 
-    def _decline(self, rest: bytes) -> None:
-        """Parse the head again without its wish: the parser takes what follows one for no body."""
+    def _declined(self, rest: bytes) -> bytes:
+        """The head again without its wish: the parser takes what follows one for no body."""
         version = self.parser.get_http_version().encode()
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", version, b"\r\n"]
         for name, value in self.headers:
@@ -172,17 +204,11 @@ class GuardedProtocol(HttpToolsProtocol):
                 head += [name, b": ", value, b"\r\n"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._parse(b"".join([*head, b"\r\n", rest]))
+        return b"".join([*head, b"\r\n", rest])
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client that closed its sending side after whole requests still gets their answers."""
-        self.answers.flush()
-        cycle = self.cycle
-        waits = cycle is not None and not cycle.response_complete and not cycle.more_body
-        if not waits or self.scheme == "https":
-            return None
-        cycle.keep_alive = False
-        return True
+        return True if self._ends_after_an_answer() and self.scheme != "https" else None
 
     def check(self, now: float, allowed_seconds: float) -> None:
         """Close a connection on which a request, or the first of its body, is due for too long.
@@ -200,7 +226,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
 
-async def tell(answer: Answer, _scope: Any, _receive: Any, send: Send) -> None:
+def forget(cycle: Any) -> None:
+    """Let a request's connection go: they hold each other, and collections are rare."""
+    cycle.on_response = None
+
+
+async def by_asgi(answer: Answer, _scope: Any, _receive: Any, send: Send) -> None:
     """The ASGI application that gives this answer."""
     await respond(send, answer)
 

@@ -7,9 +7,11 @@ only refuse. Nothing is answered with 2xx before the commit that holds the deliv
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import ip_network
+from traceback import extract_tb
 from typing import Any
 
 import structlog
@@ -60,6 +62,8 @@ from service.store.intake import Receipt
 
 KEY_FETCH_SECONDS = 5
 MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
+
+OURS = Turned(500, "failed", "something is wrong here, and logged; send it again")
 
 log = structlog.get_logger("hooksift.receive")
 
@@ -117,7 +121,10 @@ class Receiver:
             if is_early(error) and is_small(scope):
                 await swallow(receive)
             self._turn_away(call, error)
-        await respond(send, await told)
+        try:
+            await respond(send, await told)
+        finally:
+            call.let_go()
 
     def take(self, scope: Scope, body: bytes, reply: Callable[[Answer], object]) -> None:
         """One whole request; `reply` gets its answer once, now or later. Never raises.
@@ -158,6 +165,8 @@ class Receiver:
         """With the whole request: what it asks for is told to the call. Raises Turned."""
         request = call.request
         request.body = body
+        if len(body) > endpoint.max_body_bytes:
+            raise too_large(endpoint.max_body_bytes)
         pairing = self._watch is not None and endpoint.source in self._watch.open
         reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
         if reply is not None:
@@ -213,11 +222,13 @@ class Receiver:
         if isinstance(error, KeyMissing) and not call.has_asked_for_key:
             call.has_asked_for_key = True
             self._start(call, self._fetch_key(call, error), self.fail)
-            return
-        if isinstance(error, Turned | IntakeError) and call.endpoint is not None:
-            at = int(self._now() * 1_000_000)
-            self._quarantine.keep(call.endpoint, call.request, error.reason, call.address, at)
-        self._turn_away(call, error)
+        else:
+            self._turn_away(call, error, keep=True)
+
+    async def finish(self) -> None:
+        """Wait for handshakes and keys that are under way, but not for long."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=KEY_FETCH_SECONDS)
 
     def accepted(self, source: str, seconds: float) -> None:
         """Count how long a delivery waited for its 2xx."""
@@ -264,14 +275,28 @@ class Receiver:
         headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
         return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
 
-    def _turn_away(self, call: Call, error: BaseException) -> None:
+    def _turn_away(self, call: Call, error: BaseException, *, keep: bool = False) -> None:
+        """Answer what is not accepted; a fault of ours on the way may leave nobody waiting."""
+        try:
+            answer = self._refuse(call, error, keep=keep)
+        except Exception as worse:  # noqa: BLE001 - the others of this turn are told all the same
+            call.tell(refusal_answer(OURS))
+            with suppress(Exception):
+                say_where(call, worse)
+        else:
+            call.tell(answer)
+
+    def _refuse(self, call: Call, error: BaseException, *, keep: bool) -> Answer:
         turned = self._turned(call, error)
+        at = int(self._now() * 1_000_000)
+        if keep and call.endpoint is not None and isinstance(error, Turned | IntakeError):
+            self._quarantine.keep(call.endpoint, call.request, error.reason, call.address, at)
         source = call.source if call.endpoint else UNKNOWN_SOURCE
-        self._refusals.count(source, turned.reason, call.address, int(self._now() * 1_000_000))
+        self._refusals.count(source, turned.reason, call.address, at)
         self._metrics.refused.labels(source, turned.reason).inc()
         if turned.status < 500 and turned.reason not in ("source_rate", "address_rate"):
             self._strangers.take(counted_by(call.address), time.monotonic())
-        call.tell(refusal_answer(turned))
+        return refusal_answer(turned)
 
     def _turned(self, call: Call, error: BaseException) -> Turned:
         """How a request is turned away for what happened to it."""
@@ -291,8 +316,14 @@ class Receiver:
             case StoreUnavailable():
                 log.warning("not_stored", source=call.source, reason=str(error))
                 return unavailable("store_unavailable", "cannot store now; send it again")
-        log.error("failed", source=call.source, exc_info=error)
-        return Turned(500, "failed", "something is wrong here, and logged; send it again")
+        say_where(call, error)
+        return OURS
+
+
+def say_where(call: Call, error: BaseException) -> None:
+    """A line in the log on a fault of ours; the error's message might hold what was sent."""
+    frames = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
+    log.error("failed", source=call.source[:100], reason=type(error).__name__, frames=frames)
 
 
 def is_early(error: Exception) -> bool:

@@ -1,9 +1,11 @@
 """Deliveries that came in one piece, which go past ASGI, are treated as all others are."""
 
 import asyncio
+import gc
 import re
 import socket
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ from service.settings import ReceiveSettings
 from service.store import Store, open_store
 
 WHOLE = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{}"
+CUT = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
 NEW_EACH_TIME = re.compile(rb'(?<=date: )[^\r]+|(?<="id":")\d+')
 
 
@@ -117,42 +120,157 @@ def test_what_nobody_foresaw_is_the_servers_fault(kept: Store) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (500, "failed")
 
 
-def answered(request: bytes, *, paused: bool = False) -> list[bytes]:
-    """What a client is sent that reads, or does not: all are answered {}."""
+class Line:
+    """One connection, without a network, of a server that answers deliveries when told."""
 
-    async def turns() -> list[bytes]:
-        sent = Sent()
-        config = uvicorn.Config(lambda: None, log_config=None, access_log=False)
+    def __init__(self) -> None:
+        self.sent = Sent()
+        self.replies: list[Callable[[Answer], object]] = []
+        config = uvicorn.Config(nothing, log_config=None, access_log=False)
         config.load()
-        protocol = GuardedProtocol(
+        self.protocol = GuardedProtocol(
             config=config,
             server_state=ServerState(),
             app_state={},
             outbox=Outbox(),
-            take=lambda _scope, _body, reply: reply(Answer(202, b"{}")),
+            take=lambda _scope, _body, reply: self.replies.append(reply),
         )
-        protocol.connection_made(sent)
-        if paused:
-            protocol.pause_writing()
-        protocol.data_received(request)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        pieces = list(sent.pieces)
-        protocol.resume_writing()
-        await asyncio.sleep(0)
-        return pieces
+        self.protocol.connection_made(self.sent)
 
-    return asyncio.run(turns())
+    async def answer(self) -> None:
+        """Answer all that came with 202 and {}, and let it leave."""
+        while self.replies:
+            self.replies.pop(0)(Answer(202, b"{}"))
+            await a_few_turns()
+
+    @property
+    def statuses(self) -> list[int]:
+        """Those of the answers that have left."""
+        return [
+            status_of(b"HTTP/1.1 " + a) for a in b"".join(self.sent.pieces).split(b"HTTP/1.1 ")[1:]
+        ]
+
+
+async def a_few_turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+    """An application that is not asked."""
+
+
+Doing = Callable[[Line], Coroutine[Any, Any, None]]
+
+
+def on_a_line(doing: Doing) -> Line:
+    """A line after all of this was done on it."""
+
+    async def done() -> Line:
+        line = Line()
+        await doing(line)
+        return line
+
+    return asyncio.run(done())
+
+
+def answered(*came: bytes) -> Line:
+    """A line on which this came, after all of it was answered."""
+
+    async def doing(line: Line) -> None:
+        for data in came:
+            line.protocol.data_received(data)
+        await line.answer()
+
+    return on_a_line(doing)
 
 
 def test_the_answer_leaves_in_one_piece() -> None:
-    assert [piece[-2:] for piece in answered(WHOLE)] == [b"{}"]
+    assert [piece[-2:] for piece in answered(WHOLE).sent.pieces] == [b"{}"]
 
 
 def test_the_answer_to_head_has_no_body() -> None:
-    whole = b"".join(answered(WHOLE.replace(b"POST", b"HEAD")))
+    whole = b"".join(answered(WHOLE.replace(b"POST", b"HEAD")).sent.pieces)
     assert (status_of(whole), whole[-4:]) == (202, b"\r\n\r\n")
 
 
-def test_who_reads_no_answers_gets_none() -> None:
-    assert answered(WHOLE, paused=True) == []
+def test_who_reads_no_answers_gets_them_once_he_does() -> None:
+    seen: list[list[int]] = []
+
+    async def doing(line: Line) -> None:
+        line.protocol.pause_writing()
+        line.protocol.data_received(WHOLE)
+        await line.answer()
+        seen.append(line.statuses)
+        line.protocol.resume_writing()
+        await a_few_turns()
+        seen.append(line.statuses)
+
+    on_a_line(doing)
+    assert seen == [[], [202]]
+
+
+@pytest.mark.parametrize("broken", [b"what is this\r\n\r\n", CUT + b"zz\r\n"])
+def test_what_breaks_off_behind_a_whole_one_is_not_its_answer(broken: bytes) -> None:
+    line = answered(WHOLE + broken)
+    assert (line.statuses, line.sent.closed) == ([202], True)
+
+
+def test_a_clients_last_word_may_be_half_a_request() -> None:
+    async def doing(line: Line) -> None:
+        line.protocol.data_received(WHOLE + CUT)
+        assert line.protocol.eof_received()
+        await line.answer()
+
+    line = on_a_line(doing)
+    assert (line.statuses, line.sent.closed) == ([202], True)
+
+
+def test_a_server_that_stops_answers_what_it_took() -> None:
+    async def doing(line: Line) -> None:
+        line.protocol.data_received(WHOLE)
+        line.protocol.shutdown()
+        await line.answer()
+
+    line = on_a_line(doing)
+    assert (line.statuses, line.sent.closed) == ([202], True)
+
+
+def test_any_number_of_wishes_to_upgrade_are_declined() -> None:
+    wish = WHOLE.replace(b"\r\nhost", b"\r\nupgrade: h2c\r\nconnection: upgrade\r\nhost")
+    assert answered(wish * 600).statuses == [202] * 600
+
+
+def test_a_client_who_left_is_forgotten_at_once() -> None:
+    """Collections are rare while serving: whatever is only a cycle stays for long."""
+
+    async def doing(line: Line) -> None:
+        line.protocol.data_received(WHOLE * 3)
+        line.sent.close()
+        line.protocol.connection_lost(ConnectionResetError())
+        await line.answer()
+        left.append(weakref.ref(line.protocol))
+        del line.protocol
+
+    left: list[weakref.ref[GuardedProtocol]] = []
+    gc.disable()
+    try:
+        sent = on_a_line(doing).sent
+        assert (sent.pieces, left[0]()) == ([], None)
+    finally:
+        gc.enable()
+
+
+def test_its_body_is_not_held_beside_the_line() -> None:
+    async def doing(line: Line) -> None:
+        line.protocol.data_received(WHOLE)
+        assert line.protocol.cycle.body == b""
+
+    on_a_line(doing)
+
+
+def test_a_body_over_the_limit_is_refused_though_its_length_was_not_told(kept: Store) -> None:
+    with receiving(kept, {"a": Source("github", {"max_body_bytes": 1024})}) as here:
+        head = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n"
+        answer = here.raw(head + b"401\r\n" + b"x" * 1025 + b"\r\n0\r\n\r\n")
+    assert status_of(answer) == 413
