@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from service.errors import SettingsError, StoreUnavailable
 from service.store import postgres, schema, sqlite
+from service.store.checkpoints import Checkpoints
 from service.store.faults import DATABASE_ERRORS, first_line, is_away
 from service.store.ids import IdMaker
 from service.store.wake import LocalWake, PostgresWake
@@ -76,6 +77,7 @@ class Store:
         self._whole_reads: Engine = self._words.for_whole_reads(engine)
         self._single_reads: Engine = self._words.for_single_reads(engine)
         self._wake = PostgresWake(engine.url) if self.dialect == "postgresql" else LocalWake()
+        self._checkpoints = Checkpoints(engine) if self.dialect == "sqlite" else None
         self._lock = threading.Lock()
         self._ids: IdMaker | None = None
         self._closed = False
@@ -84,7 +86,14 @@ class Store:
     def _writer(self) -> Writer:
         with self._lock:
             engine = self.engine.execution_options(hooksift_writes=True)
-            return Writer(engine, self._introduce, self._words.begin, self._wake.announce)
+            return Writer(engine, self._introduce, self._words.begin, self._committed)
+
+    def _committed(self, kinds: set[str]) -> None:
+        """Pass on that something was committed, and which kinds of work; on the writer thread."""
+        if kinds:
+            self._wake.announce(kinds)
+        if self._checkpoints is not None:
+            self._checkpoints.committed()
 
     def new_ids(self, count: int = 1) -> int:
         """The first of `count` consecutive ids; may be called inside a handler too."""
@@ -162,6 +171,8 @@ class Store:
             self._closed = True
             if "_writer" in self.__dict__:
                 self._writer.close()
+            if self._checkpoints is not None:
+                self._checkpoints.close()
             self._wake.close()
             self.engine.dispose()
 

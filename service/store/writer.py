@@ -62,8 +62,8 @@ class Job:
 class Writer:
     """The one thread that writes.
 
-    `introduce` sees each new connection first, `begin` numbers a transaction, `committed` hears
-    which kinds of work there are.
+    `introduce` sees each new connection first, `begin` numbers a transaction, `committed` hears of
+    each one, and which kinds of work it brought.
     """
 
     def __init__(
@@ -194,9 +194,7 @@ class Writer:
                 results = handler(connection, tx, [job.payload for job in jobs])
                 for job, result in zip(jobs, results, strict=True):
                     job.result = result
-        kinds = connection.info.pop("woken", None)
-        if kinds:
-            self._committed(kinds)
+        self._committed(connection.info.pop("woken", set()))
 
     def _connect(self) -> Connection:
         if self._connection is None:

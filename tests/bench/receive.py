@@ -2,10 +2,10 @@
 
 python -m tests.bench.receive [--seconds 2] [--rounds 5] [--minutes 0] [--write]
 One core for the server, one for the load; 64 connections; 2 KB signed bodies, each new. All servers
-of a database run all the time, and are measured one after the other, round by round; --minutes lets
-them run for so long before. CPU is compared with that of the bare handler in bursts of a second,
-one beside the other: from one minute to the next such machines are twice as fast, or half. A lone
-delivery is one at a time, ten in a second: does it wait?
+of a database run side by side for --minutes before; then they are measured one after the other,
+round by round, and the others are stopped meanwhile. CPU is compared with that of the bare handler
+in bursts of a second, one beside the other: from one minute to the next such machines are twice as
+fast, or half. A lone delivery is one at a time, ten in a second: does it wait?
 """
 
 import argparse
@@ -23,6 +23,7 @@ from tests.bench.running import (
     databases,
     load,
     make_keys,
+    resting,
     running,
 )
 from tests.bench.settling import settle
@@ -102,7 +103,8 @@ def rounds_of(
     bare = next((server for server in servers if server.kind == "bare"), None)
     for number in range(rounds):
         for server in servers:
-            figures = measure(server, bare, seconds)
+            with resting([other for other in servers if other not in (server, bare)]):
+                figures = measure(server, bare, seconds)
             runs[server.kind].append(figures)
             shown = " ".join(f"{key}={value:.2f}" for key, value in figures.items())
             print(f"round {number + 1} {name} {server.kind}: {shown}", file=sys.stderr)
@@ -148,9 +150,9 @@ def main() -> None:
         (
             f"`python -m tests.bench.receive --seconds {asked.seconds:g} --rounds {asked.rounds}"
             f" --minutes {asked.minutes:g}`: medians of interleaved rounds after"
-            f" {asked.minutes:g} minutes of running; {CONNECTIONS} connections, 2 KB signed"
-            " bodies; one core for the server, one for the load, PostgreSQL on either. The"
-            " tutorial is FastAPI + SQLModel + BackgroundTasks; the kinds are in"
+            f" {asked.minutes:g} minutes of running side by side, the others stopped meanwhile;"
+            f" {CONNECTIONS} connections, 2 KB signed bodies; one core for the server, one for the"
+            " load, PostgreSQL on either. The tutorial is FastAPI + SQLModel + BackgroundTasks; the kinds are in"
             " `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
             " with the bare handler's in bursts of a second, side by side."
         ),

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from servers.receiver import until
 from sqlalchemy import Connection, make_url, text
 
 from service.errors import NotStorable, StoreUnavailable
@@ -314,4 +315,12 @@ def test_only_the_writer_has_a_large_page_cache(tmp_path: Path) -> None:
         [read] = asked(connection, 0, [None])
     assert read < 0  # in KB, not pages
     assert store.write_now(asked, None) <= 4 * read
+    store.close()
+
+
+def test_what_is_committed_comes_into_the_database_beside_the_writer(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    store = open_store(f"sqlite:///{path}")
+    store.write_now(put, "t-copied")
+    until(lambda: b"t-copied" in path.read_bytes())
     store.close()
