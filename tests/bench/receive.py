@@ -152,8 +152,8 @@ def main() -> None:
             f" --minutes {asked.minutes:g}`: medians of interleaved rounds after"
             f" {asked.minutes:g} minutes of running side by side, the others stopped meanwhile;"
             f" {CONNECTIONS} connections, 2 KB signed bodies; one core for the server, one for the"
-            " load, PostgreSQL on either. The tutorial is FastAPI + SQLModel + BackgroundTasks; the kinds are in"
-            " `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
+            " load, PostgreSQL on either. The tutorial is FastAPI + SQLModel + BackgroundTasks; the"
+            " kinds are in `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
             " with the bare handler's in bursts of a second, side by side."
         ),
         "",
