@@ -153,8 +153,8 @@ def main() -> None:
             f" {asked.minutes:g} minutes of running side by side, the others stopped meanwhile;"
             f" {CONNECTIONS} connections, 2 KB signed bodies; one core for the server, one for the"
             " load, PostgreSQL on either. The tutorial is FastAPI + SQLModel + BackgroundTasks; the"
-            " kinds are in `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
-            " with the bare handler's in bursts of a second, side by side."
+            " kinds are in `receive_servers.py`. CPU of `serve` includes enriching and landing; it"
+            " is compared with the bare handler's in bursts of a second, side by side."
         ),
         "",
         *table(COLUMNS, rows_of(found)),
