@@ -54,6 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
     is_parsing = False
     begun: Any = None  # the delivery that began in what is being parsed
     running: Any = None  # the request that is being answered; others wait for it
+    is_over = False  # whatever comes now is part of no request
 
     def __init__(
         self, *arguments: Any, outbox: Outbox, take: Taker | None = None, **named: Any
@@ -131,6 +132,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete or cycle.more_body:
             return False
         cycle.keep_alive = False
+        self.is_over = True
         return True
 
     def shutdown(self) -> None:
@@ -149,6 +151,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._feed(data[start : start + MAX_IDLE_BYTES])
 
     def _feed(self, data: bytes) -> None:
+        if self.is_over:
+            return
         before = self.cycle
         body_bytes = len(before.body) if before is not None else 0
         self._parse(data)

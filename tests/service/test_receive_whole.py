@@ -25,7 +25,7 @@ from servers.transports import Sent
 from uvicorn.server import ServerState
 
 from service.receiving.answers import Answer
-from service.receiving.connections import MAX_PIPELINED, GuardedProtocol
+from service.receiving.connections import MAX_IDLE_BYTES, MAX_PIPELINED, GuardedProtocol
 from service.receiving.endpoint import Endpoint
 from service.receiving.outbox import Outbox
 from service.receiving.request import Payload, Request
@@ -125,6 +125,7 @@ class Line:
 
     def __init__(self) -> None:
         self.sent = Sent()
+        self.bodies: list[bytes] = []
         self.replies: list[Callable[[Answer], object]] = []
         config = uvicorn.Config(nothing, log_config=None, access_log=False)
         config.load()
@@ -133,9 +134,14 @@ class Line:
             server_state=ServerState(),
             app_state={},
             outbox=Outbox(),
-            take=lambda _scope, _body, reply: self.replies.append(reply),
+            take=self.take,
         )
         self.protocol.connection_made(self.sent)
+
+    def take(self, _scope: Any, body: bytes, reply: Callable[[Answer], object]) -> None:
+        """Keep a delivery until it is answered."""
+        self.bodies.append(body)
+        self.replies.append(reply)
 
     async def answer(self) -> None:
         """Answer all that came with 202 and {}, and let it leave."""
@@ -214,6 +220,11 @@ def test_who_reads_no_answers_gets_them_once_he_does() -> None:
 def test_what_breaks_off_behind_a_whole_one_is_not_its_answer(broken: bytes) -> None:
     line = answered(WHOLE + broken)
     assert (line.statuses, line.sent.closed) == ([202], True)
+
+
+def test_what_comes_behind_the_end_is_no_part_of_a_whole_one() -> None:
+    endless = CUT + b"2;" + b"x" * 4 * MAX_IDLE_BYTES + b"\r\nno\r\n0\r\n\r\n"
+    assert answered(WHOLE + WHOLE + endless).bodies == [b"{}", b"{}"]
 
 
 def test_a_clients_last_word_may_be_half_a_request() -> None:
