@@ -7,16 +7,13 @@ only refuse. Nothing is answered with 2xx before the commit that holds the deliv
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from ipaddress import ip_network
-from traceback import extract_tb
 from typing import Any
 
 import structlog
 
-from service.errors import NotStorable, StoreUnavailable
 from service.metrics import Metrics, SourceMetrics
 from service.receiving.acks import AckTimes
 from service.receiving.addresses import counted_by, sender_of
@@ -25,10 +22,8 @@ from service.receiving.answers import (
     Answer,
     Send,
     Turned,
-    refusal_answer,
     respond,
     too_large,
-    unavailable,
 )
 from service.receiving.batching import Batching
 from service.receiving.call import Call
@@ -46,24 +41,18 @@ from service.receiving.incoming import (
     public_url,
     swallow,
 )
-from service.receiving.limits import HeldBytes, RateLimit
+from service.receiving.limits import HeldBytes
 from service.receiving.pairing_watch import PairingWatch
 from service.receiving.quarantine import QuarantineBuffer
-from service.receiving.refusals import UNKNOWN_SOURCE, RefusalCounter
-from service.receiving.request import (
-    IntakeError,
-    KeyMissing,
-    Refused,
-    Request,
-)
+from service.receiving.refusals import RefusalCounter
+from service.receiving.refuser import Refuser
+from service.receiving.request import KeyMissing, Refused, Request
 from service.settings import ReceiveSettings
 from service.store import Store
 from service.store.intake import Receipt
 
 KEY_FETCH_SECONDS = 5
 MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
-
-OURS = Turned(500, "failed", "something is wrong here, and logged; send it again")
 
 log = structlog.get_logger("hooksift.receive")
 
@@ -90,13 +79,9 @@ class Receiver:
         self._bodies = BodyReader(settings.body_timeout_seconds, held)
         self._proxies = [ip_network(text, strict=False) for text in settings.trusted_proxies]
         self._store = store
-        self._metrics = metrics
-        self._refusals = refusals
         self._acks = acks
-        self._quarantine = quarantine
         self._now = now
-        per_second = settings.unverified_per_minute / 60
-        self._strangers = RateLimit(per_second, settings.unverified_per_minute)
+        self._refuser = Refuser(metrics, refusals, quarantine, settings.unverified_per_minute, now)
         self._by_source = {name: SourceMetrics(metrics, name) for name in endpoints}
         self._batching = Batching(store, self._by_source, now, self._acknowledge)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,7 +105,7 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - whoever sent it is told
             if is_early(error) and is_small(scope):
                 await swallow(receive)
-            self._turn_away(call, error)
+            self._refuser.refuse(call, error)
         try:
             await respond(send, await told)
         finally:
@@ -135,7 +120,7 @@ class Receiver:
         try:
             self._go_on(call, self._begin(call, scope), body)
         except Exception as error:  # noqa: BLE001 - whoever sent it is told
-            self._turn_away(call, error)
+            self._refuser.refuse(call, error)
 
     def _call(self, scope: Scope, reply: Callable[[Answer], object]) -> Call:
         source, _, rest = path_of(scope).partition("/")
@@ -155,10 +140,7 @@ class Receiver:
             raise too_large(endpoint.max_body_bytes)
         if not endpoint.allows(call.address):
             raise Turned(403, "address_not_allowed", "your address is not on this source's list")
-        now, counted = time.monotonic(), counted_by(call.address)
-        if self._strangers.left(counted, now) < 1:
-            wait = self._strangers.wait_seconds(counted, now)
-            raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
+        self._refuser.check(call.address)
         return endpoint
 
     def _go_on(self, call: Call, endpoint: Endpoint, body: bytes) -> None:
@@ -180,7 +162,7 @@ class Receiver:
 
     def greet(self, call: Call, reply: Reply) -> None:
         """Answer a handshake, once all that it asks for is on disk."""
-        self._start(call, self._shake_hands(call, reply), self._turn_away)
+        self._start(call, self._shake_hands(call, reply), self._refuser.refuse)
 
     async def _shake_hands(self, call: Call, reply: Reply) -> None:
         endpoint = call.endpoint
@@ -223,7 +205,7 @@ class Receiver:
             call.has_asked_for_key = True
             self._start(call, self._fetch_key(call, error), self.fail)
         else:
-            self._turn_away(call, error, keep=True)
+            self._refuser.refuse(call, error, keep=True)
 
     async def finish(self) -> None:
         """Wait for handshakes and keys that are under way, but not for long."""
@@ -274,56 +256,6 @@ class Receiver:
         log.info("handshake", source=endpoint.source, status=reply.status)
         headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
         return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
-
-    def _turn_away(self, call: Call, error: BaseException, *, keep: bool = False) -> None:
-        """Answer what is not accepted; a fault of ours on the way may leave nobody waiting."""
-        try:
-            answer = self._refuse(call, error, keep=keep)
-        except Exception as worse:  # noqa: BLE001 - the others of this turn are told all the same
-            call.tell(refusal_answer(OURS))
-            with suppress(Exception):
-                say_where(call, worse)
-        else:
-            call.tell(answer)
-
-    def _refuse(self, call: Call, error: BaseException, *, keep: bool) -> Answer:
-        turned = self._turned(call, error)
-        at = int(self._now() * 1_000_000)
-        if keep and call.endpoint is not None and isinstance(error, Turned | IntakeError):
-            self._quarantine.keep(call.endpoint, call.request, error.reason, call.address, at)
-        source = call.source if call.endpoint else UNKNOWN_SOURCE
-        self._refusals.count(source, turned.reason, call.address, at)
-        self._metrics.refused.labels(source, turned.reason).inc()
-        if turned.status < 500 and turned.reason not in ("source_rate", "address_rate"):
-            self._strangers.take(counted_by(call.address), time.monotonic())
-        return refusal_answer(turned)
-
-    def _turned(self, call: Call, error: BaseException) -> Turned:
-        """How a request is turned away for what happened to it."""
-        match error:
-            case Turned():
-                return error
-            case Refused(reason="key_unavailable"):
-                return unavailable(error.reason, error.message)
-            case Refused() if call.endpoint is not None:
-                status = call.endpoint.preset.ack.refused_status
-                return Turned(status, error.reason, error.message)
-            case IntakeError():
-                return Turned(400, error.reason, error.message)
-            case NotStorable():
-                log.warning("not_storable", source=call.source, reason=str(error))
-                return Turned(400, "not_storable", "the database cannot hold this delivery")
-            case StoreUnavailable():
-                log.warning("not_stored", source=call.source, reason=str(error))
-                return unavailable("store_unavailable", "cannot store now; send it again")
-        say_where(call, error)
-        return OURS
-
-
-def say_where(call: Call, error: BaseException) -> None:
-    """A line in the log on a fault of ours; the error's message might hold what was sent."""
-    frames = [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(error.__traceback__)]
-    log.error("failed", source=call.source[:100], reason=type(error).__name__, frames=frames)
 
 
 def is_early(error: Exception) -> bool:
