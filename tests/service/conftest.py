@@ -1,4 +1,4 @@
-"""A receiver of one source, for what is said over the wire."""
+"""A store, and a receiver of one source, for what is said over the wire."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 from servers.receiver import RunningReceiver, Source, receiving
 
-from service.store import open_store
+from service.store import Store, open_store
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[RunningReceiver]:
-    store = open_store(f"sqlite:///{tmp_path / 's'}")
-    with receiving(store, {"a": Source("github")}) as running:
-        yield running
+def kept(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    yield store
     store.close()
+
+
+@pytest.fixture
+def here(kept: Store) -> Iterator[RunningReceiver]:
+    with receiving(kept, {"a": Source("github")}) as running:
+        yield running

@@ -5,9 +5,8 @@ import gc
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,18 +22,11 @@ from service.receiving.reading import compile_reader
 from service.receiving.request import Payload, Refused, Request, Unparsable
 from service.settings import ReceiveSettings
 from service.signing.outgoing import Outgoing
-from service.store import Store, open_store
+from service.store import Store
 from service.store.intake import Receipt
 from service.verification.known import KnownKeys
 
 PUBLIC_URL = "https://hooks.example/a"
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    yield store
-    store.close()
 
 
 def request_of(made: Outgoing) -> Request:

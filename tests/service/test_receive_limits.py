@@ -1,20 +1,11 @@
 """Who is let in, how fast, and what is said when the store is away."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from servers.receiver import RunningReceiver, Source, rows
 
-from service.store import Store, open_store
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    yield store
-    store.close()
+from service.store import Store
 
 
 def one(kept: Store, settings: dict[str, Any] | None = None, **receive: Any) -> RunningReceiver:

@@ -5,9 +5,8 @@ import gc
 import re
 import socket
 import weakref
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,18 +29,11 @@ from service.receiving.endpoint import Endpoint
 from service.receiving.outbox import Outbox
 from service.receiving.request import Payload, Request
 from service.settings import ReceiveSettings
-from service.store import Store, open_store
+from service.store import Store
 
 WHOLE = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{}"
 CUT = b"POST /v1/webhooks/a HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
 NEW_EACH_TIME = re.compile(rb'(?<=date: )[^\r]+|(?<="id":")\d+')
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
-    yield store
-    store.close()
 
 
 def answers_to(here: RunningReceiver, sent: bytes, count: int) -> list[bytes]:
