@@ -214,7 +214,8 @@ def _prepare(part: Path, lasting: Lasting) -> None:
         )
         connection.executemany(
             "INSERT INTO dedup_keys (digest, delivery_id, expires_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at",
+            " ON CONFLICT (digest) DO UPDATE SET"
+            " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at",
             lasting.keys,
         )
         connection.executemany(

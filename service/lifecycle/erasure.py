@@ -30,6 +30,7 @@ from service.lifecycle.person_scan import (
 from service.store import Store
 from service.store.intake import digest_of
 from service.store.look import EVENTS_OF_DELIVERY
+from service.store.store import words_of
 from service.store.tables import to_microseconds
 
 LEAST_LETTERS = 4
@@ -126,9 +127,12 @@ def deliveries_of(connection: Connection, events: Iterable[int]) -> set[int]:
 def keys_of(connection: Connection, deliveries: Container[int]) -> dict[int, list[bytes]]:
     """The dedup keys of deliveries, for each; all keys are read, once: no index leads to them."""
     found: dict[int, list[bytes]] = {}
-    for row in rows_of(connection, Table("dedup_keys", ("digest",), ("delivery_id",), False)):
-        if row["delivery_id"] in deliveries:
-            found.setdefault(int(row["delivery_id"]), []).append(bytes(row["digest"]))
+    table = Table("dedup_keys", ("digest",), ("delivery_id",), False)
+    indexed = ((bytes(row["digest"]), row["delivery_id"]) for row in rows_of(connection, table))
+    recent = ((digest, owner) for digest, owner, _ in words_of(connection).recent_keys(connection))
+    for digest, delivery in chain(indexed, recent):
+        if delivery in deliveries:
+            found.setdefault(delivery, []).append(digest)
     return found
 
 
@@ -264,7 +268,8 @@ def _bury(
             text(
                 "INSERT INTO dedup_keys (digest, delivery_id, expires_at)"
                 " VALUES (:digest, :id, :never)"
-                " ON CONFLICT (digest) DO UPDATE SET expires_at = excluded.expires_at"
+                " ON CONFLICT (digest) DO UPDATE SET"
+                " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
             ),
             held,
         )

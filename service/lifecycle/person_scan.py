@@ -17,7 +17,9 @@ from sqlalchemy import Connection, LargeBinary, String, inspect, text
 PAGE_ROWS = 500
 CHUNK_BYTES = 1 << 20
 MAX_UNPACKED_BYTES = 64 << 20
-UNSEARCHED = frozenset({"alembic_version", "store_facts", "dedup_keys", "tombstones", "audit"})
+UNSEARCHED = frozenset(
+    {"alembic_version", "store_facts", "dedup_keys", "dedup_recent", "tombstones", "audit"}
+)
 ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 

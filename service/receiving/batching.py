@@ -2,11 +2,14 @@
 
 The code of all the steps is several times what a processor's first cache holds. With each request
 going through all of it alone, most of the time went into fetching instructions: 1.3 times the CPU.
+
+While turn after turn brings more of them, they gather before they go to the store, in one larger
+transaction; the first turn that brings none sends them on their way.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from service.metrics import SourceMetrics
@@ -17,6 +20,8 @@ from service.store import Store
 from service.store.intake import Arrival, Receipt, store_arrivals
 from service.store.writer import Outcome
 from service.verification.verify import Verified
+
+ENOUGH = 32  # that go to the store at once; with 16 nothing was gained, with 48 PostgreSQL idled
 
 Acknowledge = Callable[[Endpoint, Request, Receipt], Answer]
 
@@ -76,33 +81,48 @@ class Batching:
         self._metrics = metrics
         self._now = now
         self._acknowledge = acknowledge
-        self._entries: list[Entry] = []
+        self._entries: list[Entry] = []  # of this turn
+        self._gathered: list[Entry] = []  # through all steps; while there are any, a turn is due
         self._steps = (self._verify, self._parse, self._greet, self._arrive)
 
     def take(self, endpoint: Endpoint, request: Request, address: str, outcome: Outcome) -> None:
         """Tell `outcome` the acknowledgement once the delivery is on disk, or the reply to a signed
         handshake; or else IntakeError, Turned, NotStorable or StoreUnavailable.
         """
-        if not self._entries:
+        if not self._entries and not self._gathered:
             asyncio.get_running_loop().call_soon(self._run)
         self._entries.append(Entry(endpoint, request, address, self._acknowledge, outcome))
 
     def _run(self) -> None:
         entries, self._entries = self._entries, []
+        gathered, self._gathered = self._gathered, []
+        arrived: list[Entry] = []
         try:
-            self._take_steps(entries)
+            arrived = self._take_steps(entries)
         except BaseException:  # nobody may wait for ever, not even for what panics
-            for entry in entries:
-                failed = RuntimeError("the turn that this request came in has failed")
-                entry.set_exception(failed)
+            fail(entries)
             raise
+        finally:
+            gathered += arrived
+            if arrived and len(gathered) < ENOUGH:
+                asyncio.get_running_loop().call_soon(self._run)
+                self._gathered = gathered
+            else:
+                self._write(gathered)
 
-    def _take_steps(self, entries: Sequence[Entry]) -> None:
+    def _take_steps(self, entries: list[Entry]) -> list[Entry]:
         for step in self._steps:
             entries = [entry for entry in entries if goes_on(entry, step)]
-        if entries:
+        return entries
+
+    def _write(self, entries: list[Entry]) -> None:
+        try:
             writes = [(e.arrival, e.arrival.size_bytes, e) for e in entries]
-            self._store.write_each(store_arrivals, writes)
+            if writes:
+                self._store.write_each(store_arrivals, writes)
+        except BaseException:
+            fail(entries)
+            raise
 
     def _verify(self, entry: Entry) -> None:
         endpoint = entry.endpoint
@@ -134,6 +154,12 @@ class Batching:
         entry.arrival = endpoint.arrival(
             request, entry.payload, entry.verified, self._store.new_ids, received_at, entry.address
         )
+
+
+def fail(entries: Iterable[Entry]) -> None:
+    """Tell whoever waits for these that it was our fault."""
+    for entry in entries:
+        entry.set_exception(RuntimeError("the turn that this request came in has failed"))
 
 
 def goes_on(entry: Entry, step: Callable[[Entry], None]) -> bool:

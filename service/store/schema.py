@@ -11,10 +11,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DatabaseError
 
 from service.errors import SchemaError
-from service.store.faults import first_line
+from service.store.faults import DATABASE_ERRORS, first_line
 
 UPGRADE_LOCK = 0x486F6F6B  # advisory lock: one process upgrades, the others wait
 
@@ -46,7 +45,7 @@ def prepare(engine: Engine, *, upgrade: bool) -> None:
                     )
                 command.upgrade(made, "head")
                 _seed(connection)
-    except DatabaseError as error:
+    except DATABASE_ERRORS as error:
         message = first_line(error)
         if "not a database" in message or "malformed" in message:
             raise SchemaError(

@@ -4,12 +4,13 @@ Statements run on the driver's cursor: one round through SQLAlchemy for each row
 than the row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
+from service.store.recent_keys import RecentKeys, stored_keys
 from service.store.tables import Rows
 
 PRAGMAS = (
@@ -39,7 +40,7 @@ def make_engine(url: URL) -> Engine:
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
         writes = connection.get_execution_options().get("hooksift_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        cursor(connection).execute("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
@@ -55,16 +56,18 @@ def for_single_reads(engine: Engine) -> Engine:
 
 
 def prepare_writer(connection: Connection) -> None:
-    """Give the one connection that writes room for the indexes it touches.
+    """Give the one connection that writes room for the indexes it touches, and the newest keys.
 
     What it deletes is overwritten: an erasure need not rewrite the file.
     """
     cursor(connection).execute("PRAGMA cache_size = -32768")
     cursor(connection).execute("PRAGMA secure_delete = ON")
+    connection.info["recent_keys"] = RecentKeys(cursor(connection))
 
 
 def begin(connection: Connection) -> int:
     """The number of this writing transaction. The write lock makes it follow commit order."""
+    connection.info["recent_keys"].begin()
     row = cursor(connection).execute(
         "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction' RETURNING number"
     )
@@ -89,24 +92,13 @@ def claim_keys(
     connection: Connection, keys: Sequence[tuple[bytes, int, int]], now: int
 ) -> dict[bytes, int]:
     """Take dedup keys (digest, delivery id, expiry); returns owners of those already taken."""
-    taken = cursor(connection).executemany(
-        "INSERT INTO dedup_keys (digest, delivery_id, expires_at) VALUES (?, ?, ?)"
-        " ON CONFLICT (digest) DO UPDATE SET"
-        " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at"
-        " WHERE dedup_keys.expires_at <= ?",
-        [(*key, now) for key in keys],
-    )
-    if taken.rowcount == len(keys):
-        return {}
-    owners: dict[bytes, int] = {}
-    for digest, delivery_id, _ in keys:
-        row = cursor(connection).execute(
-            "SELECT delivery_id FROM dedup_keys WHERE digest = ?", (digest,)
-        )
-        owner = row.fetchone()[0]
-        if owner != delivery_id:
-            owners[digest] = owner
-    return owners
+    recent: RecentKeys = connection.info["recent_keys"]
+    return recent.claim(cursor(connection), keys, now)
+
+
+def recent_keys(connection: Connection) -> Iterator[tuple[bytes, int, int]]:
+    """The dedup keys (digest, delivery id, expiry) that may not stand in `dedup_keys` yet."""
+    return stored_keys(cursor(connection))
 
 
 def pick_work(

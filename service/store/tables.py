@@ -152,6 +152,19 @@ class DedupKey(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=Instant)
 
 
+class RecentDedupKeys(SQLModel, table=True):
+    """The dedup keys that one transaction brought, until they move. On SQLite only."""
+
+    __tablename__: ClassVar[str] = "dedup_recent"
+    __table_args__: ClassVar[Any] = {"info": {"dialect": "sqlite"}}
+
+    id: int = Field(sa_type=RowId, primary_key=True)
+    keys: bytes = Field(
+        sa_type=LargeBinary,
+        description="32 bytes each, big-endian: digest, delivery id, microseconds of the expiry",
+    )
+
+
 class WorkItem(SQLModel, table=True):
     """Something durable still to do; deleted when done.
 
@@ -291,7 +304,8 @@ class PairingState(SQLModel, table=True):
 
 
 class StoreFact(SQLModel, table=True):
-    """What the store knows of itself: its identity, transaction number, next node, digest key."""
+    """What the store knows of itself: its identity, transaction number, next node, digest key, and
+    on SQLite how far dedup keys have moved."""
 
     __tablename__: ClassVar[str] = "store_facts"
 

@@ -152,9 +152,10 @@ def main() -> None:
             f" --minutes {asked.minutes:g}`: medians of interleaved rounds after"
             f" {asked.minutes:g} minutes of running side by side, the others stopped meanwhile;"
             f" {CONNECTIONS} connections, 2 KB signed bodies; one core for the server, one for the"
-            " load, PostgreSQL on either. The tutorial is FastAPI + SQLModel + BackgroundTasks; the"
-            " kinds are in `receive_servers.py`. CPU of `serve` includes enriching and landing; it"
-            " is compared with the bare handler's in bursts of a second, side by side."
+            " load, PostgreSQL on either, with a log as after long use (1 of at most 4 GB is"
+            " there). The tutorial is FastAPI + SQLModel + BackgroundTasks; the kinds are in"
+            " `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
+            " with the bare handler's in bursts of a second, side by side."
         ),
         "",
         *table(COLUMNS, rows_of(found)),

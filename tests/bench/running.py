@@ -25,6 +25,7 @@ CONNECTIONS = 64
 SERVER_CORE, LOAD_CORE = "0", "1"
 TICKS = os.sysconf("SC_CLK_TCK")
 AGEING_SECONDS = 20.0  # of one run of the load while a server ages
+LOG_FILES = 64  # of 16 MB, all that `min_wal_size` keeps
 AGEING_RATE = 100.0  # each second, the tutorial bears it too
 CONFIG = """
 data = "{data}"
@@ -156,6 +157,7 @@ def databases(folder: Path, names: list[str]) -> Iterator[dict[str, Callable[[],
 
     with get_server(folder / "postgres", cleanup_mode="stop") as server:
         main_url = server.get_uri()
+        fill_log(main_url)
 
         def create() -> str:
             name = f"b{uuid.uuid4().hex[:12]}"
@@ -166,6 +168,21 @@ def databases(folder: Path, names: list[str]) -> Iterator[dict[str, Callable[[],
 
         makers["postgresql"] = create
         yield makers
+
+
+def fill_log(url: str) -> None:
+    """Make PostgreSQL's log files, as one has them that runs for long: it uses them again.
+
+    A new one has 16 MB to be written, and all commits wait meanwhile.
+    """
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET min_wal_size = '1GB'")
+        connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
+        connection.execute("SELECT pg_reload_conf()")
+        for _ in range(LOG_FILES):
+            connection.execute("SELECT pg_logical_emit_message(false, 'bench', '')")
+            connection.execute("SELECT pg_switch_wal()")
+        connection.execute("CHECKPOINT")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A person who was erased is nowhere in the store, stays away, and everybody else stays."""
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,13 @@ from service.lifecycle.erasure import (
 )
 from service.lifecycle.person_scan import files_that_hold, holds
 from service.store import Store
+from service.store.intake import Receipt, digest_of
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
 from service.store.store import words_of
 from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows, put_events
 from tests.contract.costs import cost_of
+from tests.contract.test_intake import DAY, arrival, keep
 from tests.servers.receiver import Source, receiving, rows
 from tests.service.command_line import CommandLine
 
@@ -206,14 +208,32 @@ def test_a_redelivery_does_not_bring_the_person_back(store: Store) -> None:
     assert rows(store, "events") == []
 
 
-def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(store: Store) -> None:
+def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(
+    open_a_store: Callable[[], Store],
+) -> None:
     source = Source("github")
     delivery = source.delivery({"comment": {"body": f"call {PERSON}"}}, key="d-7")
-    with receiving(store, {"gh": source}) as running:
+    first = open_a_store()
+    with receiving(first, {"gh": source}) as running:
         running.send("gh", delivery)
-        do(store, lambda c: c.execute(text("DELETE FROM dedup_keys")).rowcount)
-        erase(store, [PERSON], NOW)
+    for table in ["dedup_keys", *(["dedup_recent"] if first.dialect == "sqlite" else [])]:
+        do(first, lambda c, table=table: c.execute(text(f"DELETE FROM {table}")).rowcount)
+    again = open_a_store()
+    with receiving(again, {"gh": source}) as running:
+        erase(again, [PERSON], NOW)
         assert running.send("gh", delivery).json()["status"] == "duplicate"
+
+
+def test_a_key_that_had_expired_and_came_again_is_its_new_owners(store: Store) -> None:
+    """The owner has a tombstone, by which the same content is known under another id."""
+    key = digest_of("delivery", "a", "k")
+    old = f"INSERT INTO dedup_keys VALUES (:digest, 7, {to_microseconds(NOW) - DAY})"
+    do(store, lambda c: c.execute(text(old), {"digest": key}).rowcount)
+    made = arrival(store, "k", received_at=to_microseconds(NOW))
+    keep(store, made)
+    do(store, lambda c: erase_deliveries(c, 0, [([made.id], set(), {}, [], NOW)]))
+    much_later = arrival(store, "k", received_at=to_microseconds(NOW) + 1_000 * DAY)
+    assert keep(store, much_later) == Receipt(made.id, 0, duplicate=True)
 
 
 def test_the_same_content_under_another_id_neither(store: Store) -> None:

@@ -1,6 +1,6 @@
 """The migrations make what the models say, keep rows on the way up, and can be taken back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from alembic import command
@@ -30,9 +30,15 @@ def tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names())
 
 
+def is_for(dialect: str) -> Callable[..., bool]:
+    """Whether a table is one of this database's; most are of both."""
+    return lambda found, *_: found.info.get("dialect", dialect) == dialect
+
+
 def test_the_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        opts = {"compare_type": True, "include_object": is_for(engine.dialect.name)}
+        context = MigrationContext.configure(connection, opts=opts)
         assert compare_metadata(context, SQLModel.metadata) == []
 
 

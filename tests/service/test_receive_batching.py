@@ -15,7 +15,7 @@ from servers.receiver import RunningReceiver, Source, receiving, rows, until
 
 from service.metrics import Metrics, SourceMetrics
 from service.preset import load_preset
-from service.receiving.batching import Batching
+from service.receiving.batching import ENOUGH, Batching
 from service.receiving.endpoint import Endpoint
 from service.receiving.handshake import Reply
 from service.receiving.reading import compile_reader
@@ -109,6 +109,34 @@ def test_nothing_is_stored_for_one_who_no_longer_waits(kept: Store) -> None:
     assert [row.delivery_key for row in rows(kept, "deliveries")] == ["m-0", "m-2"]
 
 
+def one_each_turn(kept: Store, most: int, until_stored: bool) -> list[Any]:
+    """Takes one request in each turn of the loop, `most` or until the first is stored."""
+    source = Source()
+
+    async def take_all() -> list[Any]:
+        endpoint = source.endpoint("a", ReceiveSettings())
+        kept.new_ids()
+        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time, the_receipt)
+        outcomes: list[asyncio.Future[Any]] = []
+        while len(outcomes) < most and not (until_stored and outcomes and outcomes[0].done()):
+            outcomes.append(asyncio.get_running_loop().create_future())
+            batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcomes[-1])
+            await asyncio.sleep(0)
+        return await asyncio.gather(*outcomes)
+
+    return asyncio.run(take_all())
+
+
+def test_requests_of_turn_after_turn_share_a_transaction(kept: Store) -> None:
+    one_each_turn(kept, ENOUGH - 1, until_stored=False)
+    assert len({row.tx for row in rows(kept, "events")}) == 1
+
+
+def test_a_stream_of_requests_is_stored_while_it_lasts(kept: Store) -> None:
+    most = 1_000 * ENOUGH
+    assert len(one_each_turn(kept, most, until_stored=True)) < most
+
+
 def test_an_acknowledgement_that_fails_is_its_own(kept: Store) -> None:
     source = Source()
     requests = [request_of(source.delivery(key=f"m-{number}")) for number in range(3)]
@@ -143,6 +171,22 @@ def test_a_panic_leaves_nobody_of_the_turn_waiting(kept: Store) -> None:
     requests = [request_of(source.delivery()) for _ in range(3)]
     outcomes = in_one_turn(kept, source, requests, schemas=Panicking())
     assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 3
+
+
+def test_a_panic_leaves_those_of_earlier_turns_alone(kept: Store) -> None:
+    source, schemas = Source(), Panicking()
+
+    async def outcomes() -> list[Any]:
+        endpoint = replace(source.endpoint("a", ReceiveSettings()), schemas=schemas)
+        kept.new_ids()
+        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time, the_receipt)
+        outcomes = [asyncio.get_running_loop().create_future() for _ in range(2)]
+        for outcome in outcomes:
+            batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcome)
+            await asyncio.sleep(0)
+        return await asyncio.gather(*outcomes, return_exceptions=True)
+
+    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [Receipt, RuntimeError]
 
 
 @pytest.mark.parametrize("body", [b"not signed", b"{"])
