@@ -66,7 +66,8 @@ def test_the_panels_of_the_dashboard_have_numbers_of_their_own() -> None:
 def test_every_stage_of_the_compose_file_is_a_command() -> None:
     hooksift.register_commands()
     group = typer.main.get_command(hooksift.app)
-    stages = {s["command"] for s in compose()["services"].values() if "command" in s}
+    services = compose()["services"]
+    stages = {s["command"] for name, s in services.items() if name != "postgres"}
     assert stages == {"receive", "work", "land"}
     assert stages <= set(getattr(group, "commands", {}))
 
