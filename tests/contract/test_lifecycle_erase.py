@@ -224,6 +224,15 @@ def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(
         assert running.send("gh", delivery).json()["status"] == "duplicate"
 
 
+def test_the_keys_of_an_erased_deliverys_items_hold_for_ever(store: Store) -> None:
+    made = arrival(store, None, "item")
+    made.events = [made.events[0]._replace(customer=PERSON)]
+    keep(store, made)
+    erase(store, [PERSON], NOW)
+    much_later = arrival(store, None, "item", received_at=made.received_at + 1_000 * DAY)
+    assert keep(store, much_later) == Receipt(made.id, 0, duplicate=True)
+
+
 def test_a_key_that_had_expired_and_came_again_is_its_new_owners(store: Store) -> None:
     """The owner has a tombstone, by which the same content is known under another id."""
     key = digest_of("delivery", "a", "k")
