@@ -94,7 +94,7 @@ class RecentKeys:
         if fresh:
             packed = b"".join([KEY.pack(*key) for key in fresh])
             cursor.execute("INSERT INTO dedup_recent (keys) VALUES (?)", (packed,))
-            self._move(cursor, PACE * len(fresh), now)
+            self._go_on(cursor, PACE * len(fresh), now)
         return taken
 
     def _read(self, cursor: Any) -> None:
@@ -132,35 +132,44 @@ class RecentKeys:
             owners.update(found.fetchall())
         return owners
 
-    def _move(self, cursor: Any, count: int, now: int) -> None:
-        """Move about so many keys of the old generation; a full young one becomes the old one."""
+    def _go_on(self, cursor: Any, count: int, now: int) -> None:
+        """Take the move on by about so many keys; a full young generation is the next to move."""
         if self._position == RESTING:
             if len(self._young.keys) < self._generation:
                 return
             self._old, self._young = self._young, Generation()
             self._last_old, self._position, self._owed = self._last_read, 0, 0
+        if self._position == FORGETTING:
+            self._forget(cursor)
+        else:
+            self._move(cursor, count, now)
+        cursor.execute(
+            "UPDATE store_facts SET number = ?, value = ? WHERE name = 'dedup_move'",
+            (self._last_old, str(self._position)),
+        )
+
+    def _move(self, cursor: Any, count: int, now: int) -> None:
+        """Put the next slices into the index."""
         self._owed += count
-        while 0 <= self._position < FORGETTING:
+        while self._position < FORGETTING:
             digests = self._old.slices[self._position]
             if len(digests) > self._owed:
-                break
+                return
             self._owed -= len(digests)
             self._position += 1
             live = [key for d in digests if (key := self._old.keys[d])[2] > now]
             cursor.executemany(MOVE_DISTANT, [key for key in live if key[2] >= now + DAY])
             cursor.executemany(MOVE, [key for key in live if key[2] < now + DAY])
-        if self._position == FORGETTING:
-            gone = cursor.execute(
-                "DELETE FROM dedup_recent WHERE id IN"
-                " (SELECT id FROM dedup_recent WHERE id <= ? ORDER BY id LIMIT ?)",
-                (self._last_old, ROWS),
-            )
-            if gone.rowcount < ROWS:
-                self._position = RESTING
-        cursor.execute(
-            "UPDATE store_facts SET number = ?, value = ? WHERE name = 'dedup_move'",
-            (self._last_old, str(self._position)),
+
+    def _forget(self, cursor: Any) -> None:
+        """Delete the oldest rows of what has moved."""
+        gone = cursor.execute(
+            "DELETE FROM dedup_recent WHERE id IN"
+            " (SELECT id FROM dedup_recent WHERE id <= ? ORDER BY id LIMIT ?)",
+            (self._last_old, ROWS),
         )
+        if gone.rowcount < ROWS:
+            self._position = RESTING
 
 
 def stored_keys(cursor: Any) -> Iterator[Key]:
