@@ -13,14 +13,19 @@ from hypothesis import strategies as st
 from service.store.recent_keys import FORGETTING, RESTING, Key, RecentKeys
 
 MINUTE = 60_000_000
-SMALL = 12  # keys of a generation, so that most examples move some
+NEVER = 1 << 62
+SMALL = 6  # keys of a generation, so that most examples move some
 DIGESTS = [bytes([6 * number]) + b"%015d" % number for number in range(40)]
-WANTED = st.lists(st.tuples(st.sampled_from(DIGESTS), st.integers(1, 90)), min_size=1, max_size=9)
+WANTED = st.lists(st.tuples(st.sampled_from(DIGESTS), st.integers(1, 90)), min_size=3, max_size=9)
 PROCESS = st.sampled_from([0, 1])
 CLAIM = st.tuples(st.just("claim"), PROCESS, WANTED, st.sampled_from(["COMMIT"] * 3 + ["ROLLBACK"]))
 WAIT = st.tuples(st.just("wait"), st.integers(1, 60))
 RESTART = st.tuples(st.just("restart"), PROCESS)
-STEPS = st.lists(CLAIM | CLAIM | CLAIM | WAIT | RESTART, min_size=10, max_size=40)
+ERASE = st.tuples(st.just("erase"), st.sampled_from(DIGESTS))
+RETAIN = st.tuples(st.just("retain"))
+STEPS = st.lists(
+    CLAIM | CLAIM | CLAIM | CLAIM | WAIT | RESTART | ERASE | RETAIN, min_size=20, max_size=60
+)
 
 
 class Process:
@@ -45,6 +50,24 @@ class Process:
         self._cursor.connection.close()
 
 
+def run(path: Path, statement: str, *values: Any) -> None:
+    """In a process of its own."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement, values)
+    connection.close()
+
+
+def hold_for_ever(path: Path, digest: bytes, owner: int) -> None:
+    """As an erasure does."""
+    run(
+        path,
+        "INSERT INTO dedup_keys (digest, delivery_id, expires_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (digest) DO UPDATE SET"
+        " delivery_id = excluded.delivery_id, expires_at = excluded.expires_at",
+        digest, owner, NEVER,
+    )  # fmt: skip
+
+
 def claimed(held: dict[bytes, tuple[int, int]], wanted: list[Key], now: int) -> dict[bytes, int]:
     """What a claim should say; `held` is what is held after it."""
     taken = {}
@@ -57,7 +80,7 @@ def claimed(held: dict[bytes, tuple[int, int]], wanted: list[Key], now: int) -> 
     return taken
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS)
 def test_a_key_has_one_owner_until_it_expires(sqlite_template: Path, steps: list[Any]) -> None:
     held: dict[bytes, tuple[int, int]] = {}
@@ -71,6 +94,13 @@ def test_a_key_has_one_owner_until_it_expires(sqlite_template: Path, steps: list
             elif kind == "restart":
                 processes[rest[0]].close()
                 processes[rest[0]] = Process(path)
+            elif kind == "retain":
+                run(path, "DELETE FROM dedup_keys WHERE expires_at <= ?", now)
+            elif kind == "erase":
+                owner, until = held.get(rest[0], (0, 0))
+                if until > now:
+                    hold_for_ever(path, rest[0], owner)
+                    held[rest[0]] = (owner, NEVER)
             else:
                 process, asked, end = rest
                 wanted = [(d, next(ids), now + minutes * MINUTE) for d, minutes in asked]
