@@ -4,8 +4,11 @@ import asyncio
 import gc
 import itertools
 import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,17 +41,19 @@ def the_receipt(_endpoint: Endpoint, _request: Request, receipt: Receipt) -> Rec
     return receipt
 
 
-def in_one_turn(
+def outcomes_of(
     kept: Store,
     source: Source,
     requests: list[Request],
     *,
     now: Callable[[], float] = time.time,
     gone: frozenset[int] = frozenset(),
+    apart: bool = False,
     acknowledge: Callable[..., Any] = the_receipt,
     **changed: Any,
 ) -> list[Any]:
-    """What becomes of them; those numbered in `gone` have nobody who waits."""
+    """What becomes of them, in one turn of the loop, or `apart` in one each; those numbered in
+    `gone` have nobody who waits."""
 
     async def outcomes() -> list[Any]:
         endpoint = replace(source.endpoint("a", ReceiveSettings()), **changed)
@@ -58,6 +63,8 @@ def in_one_turn(
         outcomes = [loop.create_future() for _ in requests]
         for request, outcome in zip(requests, outcomes, strict=True):
             batching.take(endpoint, request, "192.0.2.1", outcome)
+            if apart:
+                await asyncio.sleep(0)
         for number in gone:
             outcomes[number].cancel()
         return await asyncio.gather(*outcomes, return_exceptions=True)
@@ -70,7 +77,7 @@ def test_each_gets_its_own_outcome(kept: Store) -> None:
     hello = {"type": "url_verification", "challenge": "abc"}
     forged = request_of(source.delivery())
     forged.body += b" "
-    outcomes = in_one_turn(
+    outcomes = outcomes_of(
         kept,
         source,
         [
@@ -86,7 +93,7 @@ def test_each_gets_its_own_outcome(kept: Store) -> None:
 
 def test_the_second_of_two_equal_ones_is_the_duplicate(kept: Store) -> None:
     source = Source()
-    first, second = in_one_turn(
+    first, second = outcomes_of(
         kept, source, [request_of(source.delivery(key="same")) for _ in range(2)]
     )
     assert second == Receipt(first.delivery_id, 0, duplicate=True)
@@ -97,7 +104,7 @@ def test_all_take_a_step_before_any_takes_the_next(kept: Store) -> None:
     source, start = Source(), int(time.time())
     clock = itertools.count(start)
     requests = [request_of(source.delivery()) for _ in range(3)]
-    in_one_turn(kept, source, requests, now=lambda: float(next(clock)))
+    outcomes_of(kept, source, requests, now=lambda: float(next(clock)))
     received = [row.received_at // 1_000_000 - start for row in rows(kept, "deliveries")]
     assert received == [3, 4, 5]
 
@@ -105,36 +112,59 @@ def test_all_take_a_step_before_any_takes_the_next(kept: Store) -> None:
 def test_nothing_is_stored_for_one_who_no_longer_waits(kept: Store) -> None:
     source = Source()
     requests = [request_of(source.delivery(key=f"m-{number}")) for number in range(3)]
-    in_one_turn(kept, source, requests, gone=frozenset({1}))
+    outcomes_of(kept, source, requests, gone=frozenset({1}))
     assert [row.delivery_key for row in rows(kept, "deliveries")] == ["m-0", "m-2"]
 
 
-def one_each_turn(kept: Store, most: int, until_stored: bool) -> list[Any]:
-    """Takes one request in each turn of the loop, `most` or until the first is stored."""
+@contextmanager
+def busy_writer(kept: Store) -> Iterator[None]:
+    """Meanwhile the writer is in a transaction, so that what is given to it waits."""
+    began, over = threading.Event(), threading.Event()
+
+    def hold(_connection: Any, _tx: int, payloads: Any) -> Any:
+        began.set()
+        over.wait(10)
+        return payloads
+
+    with ThreadPoolExecutor(1) as thread:
+        held = thread.submit(kept.write_now, hold, None)
+        assert began.wait(10)
+        yield
+        over.set()
+        held.result()
+
+
+def given_to_the_store(kept: Store, count: int) -> list[int]:
+    """How many requests the store has been given after each turn, of which each brings one."""
     source = Source()
 
-    async def take_all() -> list[Any]:
+    async def take_all() -> list[int]:
         endpoint = source.endpoint("a", ReceiveSettings())
-        kept.new_ids()
         batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time, the_receipt)
         outcomes: list[asyncio.Future[Any]] = []
-        while len(outcomes) < most and not (until_stored and outcomes and outcomes[0].done()):
-            outcomes.append(asyncio.get_running_loop().create_future())
-            batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcomes[-1])
+        given = []
+        with busy_writer(kept):
+            for _ in range(count):
+                outcomes.append(asyncio.get_running_loop().create_future())
+                batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcomes[-1])
+                await asyncio.sleep(0)
+                given.append(kept.waiting_count)
             await asyncio.sleep(0)
-        return await asyncio.gather(*outcomes)
+            given.append(kept.waiting_count)
+        await asyncio.gather(*outcomes)
+        return given
 
+    kept.new_ids()
     return asyncio.run(take_all())
 
 
-def test_requests_of_turn_after_turn_share_a_transaction(kept: Store) -> None:
-    one_each_turn(kept, ENOUGH - 1, until_stored=False)
-    assert len({row.tx for row in rows(kept, "events")}) == 1
+def test_requests_gather_until_a_turn_brings_none(kept: Store) -> None:
+    assert given_to_the_store(kept, 5) == [0, 0, 0, 0, 0, 5]
 
 
-def test_a_stream_of_requests_is_stored_while_it_lasts(kept: Store) -> None:
-    most = 1_000 * ENOUGH
-    assert len(one_each_turn(kept, most, until_stored=True)) < most
+def test_enough_requests_wait_for_no_others(kept: Store) -> None:
+    given = given_to_the_store(kept, ENOUGH + 2)
+    assert given == [0] * (ENOUGH - 1) + [ENOUGH] * 3 + [ENOUGH + 2]
 
 
 def test_an_acknowledgement_that_fails_is_its_own(kept: Store) -> None:
@@ -146,7 +176,7 @@ def test_an_acknowledgement_that_fails_is_its_own(kept: Store) -> None:
             raise KeyError
         return receipt
 
-    outcomes = in_one_turn(kept, source, requests, acknowledge=all_but_one)
+    outcomes = outcomes_of(kept, source, requests, acknowledge=all_but_one)
     assert [type(outcome) for outcome in outcomes] == [Receipt, KeyError, Receipt]
 
 
@@ -169,24 +199,15 @@ class Panicking:
 def test_a_panic_leaves_nobody_of_the_turn_waiting(kept: Store) -> None:
     source = Source()
     requests = [request_of(source.delivery()) for _ in range(3)]
-    outcomes = in_one_turn(kept, source, requests, schemas=Panicking())
+    outcomes = outcomes_of(kept, source, requests, schemas=Panicking())
     assert [type(outcome) for outcome in outcomes] == [RuntimeError] * 3
 
 
 def test_a_panic_leaves_those_of_earlier_turns_alone(kept: Store) -> None:
-    source, schemas = Source(), Panicking()
-
-    async def outcomes() -> list[Any]:
-        endpoint = replace(source.endpoint("a", ReceiveSettings()), schemas=schemas)
-        kept.new_ids()
-        batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time, the_receipt)
-        outcomes = [asyncio.get_running_loop().create_future() for _ in range(2)]
-        for outcome in outcomes:
-            batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcome)
-            await asyncio.sleep(0)
-        return await asyncio.gather(*outcomes, return_exceptions=True)
-
-    assert [type(outcome) for outcome in asyncio.run(outcomes())] == [Receipt, RuntimeError]
+    source = Source()
+    requests = [request_of(source.delivery()) for _ in range(2)]
+    outcomes = outcomes_of(kept, source, requests, apart=True, schemas=Panicking())
+    assert [type(outcome) for outcome in outcomes] == [Receipt, RuntimeError]
 
 
 @pytest.mark.parametrize("body", [b"not signed", b"{"])
