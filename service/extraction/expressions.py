@@ -14,7 +14,9 @@ Everything is compiled once into plain functions, because an intake runs a dozen
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from service.extraction.filters import FILTERS, scalar_text
 from service.extraction.paths import compile_path
@@ -22,7 +24,7 @@ from service.preset import PLACE
 from service.receiving.request import Request
 
 
-class View(NamedTuple):
+class View(msgspec.Struct, frozen=True):
     """What an expression may look at: the request, the parsed body, one item of it."""
 
     request: Request
@@ -55,7 +57,7 @@ class GetterCode:
     """
 
     def __init__(self) -> None:
-        self._lines = ["def first(view):", "    _, body, item = view"]
+        self._lines = ["def first(view):", "    body, item = view.body, view.item"]
         self._names: dict[str, Any] = {"EMPTY": {}, "text_of": _text_of}
         self._objects: dict[tuple[str, ...], str] = {}
 

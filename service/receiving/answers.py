@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -22,7 +24,7 @@ BEFORE_THE_BODY = frozenset(
 )
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """An HTTP answer, ready to send."""
 
     status: int

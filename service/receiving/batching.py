@@ -2,6 +2,8 @@
 
 The code of all the steps is several times what a processor's first cache holds. With each request
 going through all of it alone, most of the time went into fetching instructions: 1.3 times the CPU.
+What is made for each of them is a msgspec.Struct wherever it can be: in a third of a NamedTuple's
+time.
 
 While turn after turn brings more of them, they gather before they go to the store, in one larger
 transaction; the first turn that brings none sends them on their way.
@@ -111,6 +113,7 @@ class Batching:
                 self._write(gathered)
 
     def _take_steps(self, entries: list[Entry]) -> list[Entry]:
+        entries = [entry for entry in entries if not entry.done()]
         for step in self._steps:
             entries = [entry for entry in entries if goes_on(entry, step)]
         return entries
@@ -124,23 +127,27 @@ class Batching:
             fail(entries)
             raise
 
-    def _verify(self, entry: Entry) -> None:
+    def _verify(self, entry: Entry) -> bool:
         endpoint = entry.endpoint
         entry.verified = endpoint.reader.verify(entry.request, self._now())
         self._metrics[endpoint.source].secret_matched(entry.verified.secret_index)
+        return True
 
-    def _parse(self, entry: Entry) -> None:
+    def _parse(self, entry: Entry) -> bool:
         entry.payload = entry.endpoint.parse(entry.request)
+        return True
 
-    def _greet(self, entry: Entry) -> None:
-        """Reply to what is a handshake, and no delivery: the next step finds it done."""
+    def _greet(self, entry: Entry) -> bool:
+        """Reply to what is a handshake, and no delivery: it ends here."""
         reply = entry.endpoint.reader.handshakes.signed(
             entry.request, entry.payload, entry.verified.secret_index
         )
-        if reply is not None:
-            entry.outcome.set_result(reply)
+        if reply is None:
+            return True
+        entry.outcome.set_result(reply)
+        return False
 
-    def _arrive(self, entry: Entry) -> None:
+    def _arrive(self, entry: Entry) -> bool:
         """Make of it what is stored, if its source takes it now."""
         endpoint, request = entry.endpoint, entry.request
         limit = endpoint.rate_limit
@@ -154,6 +161,7 @@ class Batching:
         entry.arrival = endpoint.arrival(
             request, entry.payload, entry.verified, self._store.new_ids, received_at, entry.address
         )
+        return True
 
 
 def fail(entries: Iterable[Entry]) -> None:
@@ -162,13 +170,10 @@ def fail(entries: Iterable[Entry]) -> None:
         entry.set_exception(RuntimeError("the turn that this request came in has failed"))
 
 
-def goes_on(entry: Entry, step: Callable[[Entry], None]) -> bool:
-    """Take a step; False where the request ended here, or nobody waits for it any more."""
-    if entry.done():
-        return False
+def goes_on(entry: Entry, step: Callable[[Entry], bool]) -> bool:
+    """Take a step; False where the request ended with it."""
     try:
-        step(entry)
+        return step(entry)
     except Exception as error:  # noqa: BLE001 - whoever waits is told
         entry.set_exception(error)
         return False
-    return True

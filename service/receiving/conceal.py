@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
@@ -14,7 +14,7 @@ ALWAYS = frozenset({"cookie", "proxy-authorization"})
 DIGEST_PREFIX = "digest:"
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True):
     """A request fit to be stored. `changed` says that it cannot be verified again."""
 
     headers: Sequence[tuple[str, str]]

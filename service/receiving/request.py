@@ -8,8 +8,10 @@ IntakeError
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
 
 MAX_QUERY_FIELDS = 200
 
@@ -46,7 +48,7 @@ class Unfit(IntakeError):  # noqa: N818 - the outcome's own name
     """The body breaks the JSON Schema that its source demands."""
 
 
-class Payload(NamedTuple):
+class Payload(msgspec.Struct, frozen=True):
     """A parsed body. `format` is json, form, query, xml, text or empty."""
 
     value: Any

@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, text
 
 from service.store.queue import ENRICH, NewWork, enqueue
@@ -46,7 +45,7 @@ EVENT_COLUMNS = (
 REDELIVERY_COLUMNS = ("id", "delivery_id", "source", "received_at", "tx")
 
 
-class NewEvent(NamedTuple):
+class NewEvent(msgspec.Struct, frozen=True):
     """One item of an arrival. `digest` is its dedup key where items have their own."""
 
     digest: bytes | None
@@ -61,8 +60,7 @@ class NewEvent(NamedTuple):
     payload: str | None
 
 
-@dataclass(slots=True, eq=False)
-class Arrival:
+class Arrival(msgspec.Struct, eq=False):
     """A verified request, read and split, that waits to be committed. Times in microseconds.
 
     Either the delivery has a dedup key (`digest`) or its events have; `content_digest` is that of
@@ -84,16 +82,16 @@ class Arrival:
     digest: bytes | None
     content_digest: bytes | None
     expires_at: int
-    events: list[NewEvent] = field(default_factory=list)
+    events: list[NewEvent]
 
     @property
     def size_bytes(self) -> int:
         """About what it weighs in memory, and in the transaction that stores it."""
-        parts = sum(len(event.text) + len(event.payload or "") for event in self.events)
-        return len(self.body) + len(self.headers) + parts
+        parts = [len(event.text) + len(event.payload or "") for event in self.events]
+        return len(self.body) + len(self.headers) + sum(parts)
 
 
-class Receipt(NamedTuple):
+class Receipt(msgspec.Struct, frozen=True):
     """What became of an arrival. `delivery_id` is the first one's when it is a duplicate."""
 
     delivery_id: int

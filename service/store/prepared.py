@@ -9,6 +9,7 @@ https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/ar
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from psycopg.errors import OperationalError, error_from_result
@@ -89,12 +90,15 @@ def words(value: str) -> Parameter:
 
 def of_text(values: Sequence[str]) -> bytes:
     """The elements of text[]."""
-    return of_bytes([value.encode() for value in values])
+    return of_bytes([*map(str.encode, values)])
 
 
 def of_bytes(values: Sequence[bytes]) -> bytes:
     """The elements of bytea[]."""
-    return b"".join([part for value in values for part in (LENGTH(len(value)), value)])
+    parts = [b""] * (2 * len(values))
+    parts[::2] = map(LENGTH, map(len, values))
+    parts[1::2] = values
+    return b"".join(parts)
 
 
 def of_bool(values: Sequence[object]) -> bytes:
@@ -103,14 +107,9 @@ def of_bool(values: Sequence[object]) -> bytes:
 
 
 def numbers(letter: str) -> Callable[[Sequence[Any]], bytes]:
-    """How elements of one of struct's formats are encoded: all of them in one call."""
-    size = struct.calcsize(f">{letter}")
-
-    def encode(values: Sequence[Any]) -> bytes:
-        sized = [part for value in values for part in (size, value)]
-        return struct.pack(f">{f'i{letter}' * len(values)}", *sized)
-
-    return encode
+    """How elements of one of struct's formats are encoded."""
+    size, sized = struct.calcsize(f">{letter}"), struct.Struct(f">i{letter}").pack
+    return lambda values: b"".join(map(sized, repeat(size), values))
 
 
 KINDS: dict[str, tuple[int, int, Callable[[Sequence[Any]], bytes]]] = {

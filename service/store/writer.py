@@ -9,9 +9,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from sqlalchemy import Connection, Engine
 
 from service.errors import NotStorable, StoreUnavailable
@@ -46,8 +46,7 @@ class Outcome(Protocol):
         """It is not."""
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(msgspec.Struct, eq=False):
     """One caller's payload and the way back to the caller."""
 
     handler: Handler

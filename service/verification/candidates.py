@@ -2,8 +2,10 @@
 
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
+
+import msgspec
 
 from service.extraction.expressions import ExpressionError
 from service.extraction.parse import parse_json
@@ -16,7 +18,7 @@ MAX_CANDIDATES = 32
 Find = Callable[[Request], list[str]]
 
 
-class Candidates(NamedTuple):
+class Candidates(msgspec.Struct, frozen=True):
     """The decoded signatures, and the k=v items written beside them."""
 
     signatures: list[bytes]

@@ -1,7 +1,9 @@
 """Verify a request by a preset's declarative record."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from service.extraction.expressions import ExpressionError
 from service.extraction.parse import parse_json
@@ -14,7 +16,7 @@ from service.verification.keys import SecretError, compile_check
 from service.verification.timestamps import UNITS, check_window, seconds_of, seconds_of_value
 
 
-class Verified(NamedTuple):
+class Verified(msgspec.Struct, frozen=True):
     """A request that proves its sender.
 
     `secret_index` says which of the configured secrets matched, -1 where there is none to match.

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import text
 
 from service.store import Store
@@ -130,7 +131,7 @@ def test_a_redelivery_does_not_make_its_content_suspect(store: Store) -> None:
 
 
 def test_a_poison_delivery_fails_alone(store: Store) -> None:
-    poison = arrival(store, "bad", events=[event()._replace(title="\ud800")])
+    poison = arrival(store, "bad", events=[replace(event(), title="\ud800")])
     others = [arrival(store, f"k{n}") for n in range(20)]
 
     async def send() -> list[Any]:
@@ -143,7 +144,7 @@ def test_a_poison_delivery_fails_alone(store: Store) -> None:
 
 
 def test_the_key_of_a_poison_delivery_is_not_taken(store: Store) -> None:
-    poison = arrival(store, "k", events=[event()._replace(title="\ud800")])
+    poison = arrival(store, "k", events=[replace(event(), title="\ud800")])
 
     async def send() -> Any:
         return await asyncio.gather(store.write(store_arrivals, poison), return_exceptions=True)
@@ -163,5 +164,5 @@ def test_many_stores_at_once_agree_on_the_first(open_a_store: Any) -> None:
 
 
 def test_an_arrival_weighs_its_body_and_what_was_read_from_it(store: Store) -> None:
-    made = arrival(store, "k", body=b"b" * 1000, events=[event()._replace(payload="p" * 500)])
+    made = arrival(store, "k", body=b"b" * 1000, events=[replace(event(), payload="p" * 500)])
     assert 1500 <= made.size_bytes < 1600

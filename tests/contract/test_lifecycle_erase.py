@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 import hooksift
@@ -226,7 +227,7 @@ def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(
 
 def test_the_keys_of_an_erased_deliverys_items_hold_for_ever(store: Store) -> None:
     made = arrival(store, None, "item")
-    made.events = [made.events[0]._replace(customer=PERSON)]
+    made.events = [replace(made.events[0], customer=PERSON)]
     keep(store, made)
     erase(store, [PERSON], NOW)
     much_later = arrival(store, None, "item", received_at=made.received_at + 1_000 * DAY)
