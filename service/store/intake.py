@@ -240,4 +240,5 @@ class Batch:
             Rows("deliveries", DELIVERY_COLUMNS, self.deliveries),
             Rows("events", EVENT_COLUMNS, self.events),
             Rows("redeliveries", REDELIVERY_COLUMNS, self.redeliveries),
+            at_commit=True,
         )

@@ -19,16 +19,20 @@ from sqlmodel import SQLModel
 
 from service.store.prepared import (
     Parameter,
+    Statement,
     array_of,
     arrays_of,
     bigint,
     rows_of,
     run,
     run_plain,
+    run_together,
     words,
 )
 from service.store.tables import Rows
 
+TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
+WAITING = "waiting_rows"  # what of a connection's `info` goes with the commit
 SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
 # Which events of a source lie between two ids, for the index on (source, id). Said in simpler words
 # PostgreSQL goes by the primary key, and reads all other sources' events too.
@@ -73,12 +77,30 @@ def prepare_writer(connection: Connection) -> None:
 
 
 def begin(connection: Connection) -> int:
-    """Begin a transaction, and its id. It does not follow commit order: see `news_condition`.
+    """Begin a transaction; its id. It does not follow commit order: see `news_condition`.
 
-    Both in one round trip, which psycopg would make two of.
+    SQLAlchemy's own transaction is begun once and goes on: it sends nothing before its rollback.
     """
-    result = run_plain(connection, "BEGIN; SELECT pg_current_xact_id()::text")
+    connection.info.pop(WAITING, None)
+    if not connection.in_transaction():
+        connection.begin()
+    result = run_plain(connection, f"BEGIN; {TRANSACTION_ID}")
     return int(rows_of(result)[0][0])
+
+
+def commit(connection: Connection, *, go_on: bool) -> int | None:
+    """Insert what waits for it, commit, and begin the next transaction where there is work for it.
+
+    All in one round trip: at each the writer waits for PostgreSQL, for a core and for Python's
+    lock. Returns the id of the next transaction, if it has begun.
+    """
+    waiting: Statement | None = connection.info.pop(WAITING, None)
+    statements = [waiting] if waiting else []
+    statements.append(("COMMIT", ()))
+    if go_on:
+        statements += [("BEGIN", ()), (TRANSACTION_ID, ())]
+    result = run_together(connection, statements)
+    return int(rows_of(result)[0][0]) if go_on else None
 
 
 def cursor(connection: Connection) -> Any:
@@ -109,13 +131,27 @@ def insert_statement(*parts: tuple[str, tuple[str, ...]]) -> str:
 
 def insert_rows(connection: Connection, *parts: Rows) -> None:
     """Insert rows whose values are already what PostgreSQL stores, in one round trip."""
+    insert_at_commit(connection, *parts)
+    insert_waiting(connection)
+
+
+def insert_at_commit(connection: Connection, *parts: Rows) -> None:
+    """The same, in one round trip with the commit. Whoever looks for them before sees nothing."""
+    insert_waiting(connection)
     filled = [part for part in parts if part.rows]
     if filled:
         arrays: list[Parameter] = []
         for table, columns, rows in filled:
             arrays += arrays_of(column_types(table, columns), rows)
         statement = insert_statement(*((part.table, part.columns) for part in filled))
-        run(connection, statement, arrays)
+        connection.info[WAITING] = (statement, arrays)
+
+
+def insert_waiting(connection: Connection) -> None:
+    """Insert what waits for the commit now: somebody else may look for it."""
+    waiting: Statement | None = connection.info.pop(WAITING, None)
+    if waiting:
+        run(connection, *waiting)
 
 
 def claim_keys(

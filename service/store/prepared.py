@@ -7,6 +7,7 @@ array_send:
 https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/arrayfuncs.c
 """
 
+import select
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
@@ -34,30 +35,97 @@ class Parameter(NamedTuple):
     data: bytes
 
 
+Statement = tuple[str, Sequence[Parameter]]  # with $1, $2 … for its parameters
+
+
 def run(connection: Connection, statement: str, parameters: Sequence[Parameter]) -> PGresult:
-    """Run a statement with $1, $2 … in this connection's transaction. Raises psycopg.Error.
+    """Run a statement in this connection's transaction. Raises psycopg.Error.
 
     The types of its parameters must be the same each time. psycopg itself must prepare nothing on
     this connection: after a rollback it would let go of our statements with its own.
     """
+    pgconn = in_transaction(connection)
+    name = prepared(connection, statement, parameters)
+    values = [parameter.data for parameter in parameters]
+    return checked(pgconn.exec_prepared(name, values, [BINARY] * len(values)))
+
+
+def run_together(connection: Connection, statements: Sequence[Statement]) -> PGresult:
+    """Run statements in one round trip; the last one's result. None runs after one that failed.
+
+    Those without parameters are not prepared. Raises psycopg.Error; a connection that is lost
+    meanwhile is of no use any more.
+    """
+    pgconn = in_transaction(connection)
+    for statement, parameters in statements:
+        if parameters:
+            prepared(connection, statement, parameters)
+    pgconn.enter_pipeline_mode()
+    for statement, parameters in statements:
+        if parameters:
+            values = [parameter.data for parameter in parameters]
+            name = prepared(connection, statement, parameters)
+            pgconn.send_query_prepared(name, values, [BINARY] * len(values))
+        else:
+            pgconn.send_query_params(statement.encode(), None)
+    pgconn.pipeline_sync()
+    results = received(pgconn)
+    pgconn.exit_pipeline_mode()
+    for result in results:
+        checked(result)
+    return results[-1]
+
+
+def received(pgconn: PGconn) -> list[PGresult]:
+    """The results of all that was sent, up to the end of the pipeline."""
+    waiting = select.poll()
+    waiting.register(pgconn.socket, select.POLLIN | select.POLLOUT)
+    while pgconn.flush():  # PostgreSQL may want to be read from before it reads on
+        waiting.poll()
+        pgconn.consume_input()
+    waiting.modify(pgconn.socket, select.POLLIN)
+    results: list[PGresult] = []
+    while True:
+        while pgconn.is_busy():
+            waiting.poll()
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:  # the end of one statement's
+            continue
+        if result.status == ExecStatus.PIPELINE_SYNC:
+            return results
+        results.append(result)
+
+
+def run_plain(connection: Connection, statements: str) -> PGresult:
+    """Run statements without parameters in one round trip; the last one's result."""
+    return checked(libpq(connection).exec_(statements.encode()))
+
+
+def libpq(connection: Connection) -> PGconn:
+    """The connection as libpq knows it."""
     pgconn: PGconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]
+    return pgconn
+
+
+def in_transaction(connection: Connection) -> PGconn:
+    """The same; RuntimeError where no transaction is open."""
+    pgconn = libpq(connection)
     if pgconn.transaction_status == TransactionStatus.IDLE:
         raise RuntimeError("no transaction is open; rows are written by the store's writer")
+    return pgconn
+
+
+def prepared(connection: Connection, statement: str, parameters: Sequence[Parameter]) -> bytes:
+    """The name of the statement on this connection, prepared at its first use."""
     names: dict[str, bytes] = connection.info.setdefault("prepared", {})
     name = names.get(statement)
     if name is None:
         name = b"hooksift_%d" % len(names)
         oids = [parameter.oid for parameter in parameters]
-        checked(pgconn.prepare(name, statement.encode(), oids))
+        checked(libpq(connection).prepare(name, statement.encode(), oids))
         names[statement] = name
-    values = [parameter.data for parameter in parameters]
-    return checked(pgconn.exec_prepared(name, values, [BINARY] * len(values)))
-
-
-def run_plain(connection: Connection, statements: str) -> PGresult:
-    """Run statements without parameters in one round trip; the last one's result."""
-    pgconn: PGconn = connection.connection.driver_connection.pgconn  # type: ignore[union-attr]
-    return checked(pgconn.exec_(statements.encode()))
+    return name
 
 
 def checked(result: PGresult) -> PGresult:

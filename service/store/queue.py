@@ -74,13 +74,18 @@ class Waiting(NamedTuple):
     oldest_at: datetime | None
 
 
-def enqueue(connection: Connection, works: Sequence[NewWork], *others: Rows) -> None:
+def enqueue(
+    connection: Connection, works: Sequence[NewWork], *others: Rows, at_commit: bool = False
+) -> None:
     """Add work items, and the rows of other tables that they are about, in one step.
 
-    Wakes whoever waits for their kinds once the transaction is on disk.
+    Wakes whoever waits for their kinds once the transaction is on disk. With `at_commit` they may
+    be inserted as late as that: the caller looks for none of them before.
     """
     added = Rows("work_items", COLUMNS, [(*work, 0) for work in works])
-    words_of(connection).insert_rows(connection, *others, added)
+    words = words_of(connection)
+    insert = words.insert_at_commit if at_commit else words.insert_rows
+    insert(connection, *others, added)
     if works:
         woken: set[str] = connection.info.setdefault("woken", set())
         woken.update(work.kind for work in works)

@@ -86,7 +86,7 @@ class Store:
     def _writer(self) -> Writer:
         with self._lock:
             engine = self.engine.execution_options(hooksift_writes=True)
-            return Writer(engine, self._introduce, self._words.begin, self._committed)
+            return Writer(engine, self._introduce, self._words, self._committed)
 
     def _committed(self, kinds: set[str]) -> None:
         """Pass on that something was committed, and which kinds of work; on the writer thread."""

@@ -46,6 +46,19 @@ class Outcome(Protocol):
         """It is not."""
 
 
+class Transactions(Protocol):
+    """How the writer's transactions begin and end: service.store.sqlite or .postgres."""
+
+    def begin(self, connection: Connection, /) -> int:
+        """Begin one; its number."""
+
+    def insert_waiting(self, connection: Connection, /) -> None:
+        """Insert what a handler left for the commit: another one may look for it."""
+
+    def commit(self, connection: Connection, /, *, go_on: bool) -> int | None:
+        """Commit; the number of the next one, if it begins with the end of this one."""
+
+
 class Job(msgspec.Struct, eq=False):
     """One caller's payload and the way back to the caller."""
 
@@ -61,20 +74,20 @@ class Job(msgspec.Struct, eq=False):
 class Writer:
     """The one thread that writes.
 
-    `introduce` sees each new connection first, `begin` numbers a transaction, `committed` hears of
-    each one, and which kinds of work it brought.
+    `introduce` sees each new connection first, `committed` hears of each transaction, and which
+    kinds of work it brought.
     """
 
     def __init__(
         self,
         engine: Engine,
         introduce: Callable[[Connection], None],
-        begin: Callable[[Connection], int],
+        transactions: Transactions,
         committed: Callable[[set[str]], None],
     ) -> None:
         self._engine = engine
         self._introduce = introduce
-        self._begin = begin
+        self._transactions = transactions
         self._committed = committed
         self._jobs: deque[Job] = deque()
         self._waiting_bytes = 0
@@ -82,6 +95,7 @@ class Writer:
         self._news = threading.Condition(self._lock)
         self._idle = self._closed = False
         self._connection: Connection | None = None
+        self._begun: int | None = None  # a transaction that nothing was written in
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -187,13 +201,26 @@ class Writer:
         groups: dict[Handler, list[Job]] = {}
         for job in batch:
             groups.setdefault(job.handler, []).append(job)
-        with connection.begin():
-            tx = self._begin(connection)
+        tx, self._begun = self._begun, None
+        try:
+            if tx is None:
+                tx = self._transactions.begin(connection)
             for handler, jobs in groups.items():
+                self._transactions.insert_waiting(connection)
                 results = handler(connection, tx, [job.payload for job in jobs])
                 for job, result in zip(jobs, results, strict=True):
                     job.result = result
+            self._begun = self._transactions.commit(connection, go_on=bool(self._jobs))
+        except BaseException:
+            self._roll_back(connection)
+            raise
         self._committed(connection.info.pop("woken", set()))
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+        except DATABASE_ERRORS:
+            self._drop_connection()
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -204,6 +231,7 @@ class Writer:
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
+        self._begun = None
         if connection is not None:
             with suppress(*DATABASE_ERRORS):  # it may be past any goodbye
                 connection.invalidate()

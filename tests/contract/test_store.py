@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from busy_writer import Gate, write_in_a_row, write_together
 from servers.receiver import until
 from sqlalchemy import Connection, make_url, text
 
@@ -34,29 +35,6 @@ def kept(store: Store, like: str = "t-%") -> list[str]:
             text("SELECT name FROM store_facts WHERE name LIKE :like ORDER BY name"), {"like": like}
         )
         return list(found.scalars())
-
-
-class Gate:
-    """A payload of this keeps the writer busy until it is opened."""
-
-    def __init__(self) -> None:
-        self.entered, self.opened = threading.Event(), threading.Event()
-
-    def hold(self, connection: Connection, tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
-        self.entered.set()
-        assert self.opened.wait(30)
-        return payloads
-
-
-async def write_together(store: Store, *jobs: tuple[Any, ...]) -> list[Any]:
-    """All of these in one transaction: they gather while the writer is busy."""
-    gate = Gate()
-    busy = store.write(gate.hold, None)
-    await asyncio.to_thread(gate.entered.wait, 30)
-    futures = [store.write(*job) for job in jobs]
-    gate.opened.set()
-    await busy
-    return await asyncio.gather(*futures, return_exceptions=True)
 
 
 class Large:
@@ -141,6 +119,34 @@ def test_nothing_of_a_failed_transaction_stays(store: Store) -> None:
     with pytest.raises(LookupError):
         store.write_now(half, None)
     assert kept(store) == []
+
+
+def test_transactions_in_a_row_have_numbers_of_their_own(store: Store) -> None:
+    numbers = asyncio.run(write_in_a_row(store, (put, "t-1"), (put, "t-2"), (put, "t-3")))
+    assert len(set(numbers)) == 3
+    assert kept(store) == ["t-1", "t-2", "t-3"]
+
+
+def test_a_transaction_in_a_row_fails_alone(store: Store) -> None:
+    jobs = [(put, "t-1"), (put, "t-\ud800"), (put, "t-3")]
+    results = asyncio.run(write_in_a_row(store, *jobs))
+    assert [isinstance(r, NotStorable) for r in results] == [False, True, False]
+    assert kept(store) == ["t-1", "t-3"]
+
+
+def test_no_transaction_stays_open(postgres_url: str) -> None:
+    """PostgreSQL could clean up nothing that is younger."""
+    store = open_store(postgres_url)
+    asyncio.run(write_in_a_row(store, (put, "t-1"), (put, "t-2")))
+    with store.read() as connection:
+        open_ones = connection.execute(
+            text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state = 'idle in transaction'"
+            )
+        )
+        assert open_ones.scalar_one() == 0
+    store.close()
 
 
 def test_a_caller_that_gave_up_does_not_undo_the_write(store: Store) -> None:

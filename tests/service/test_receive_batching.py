@@ -4,16 +4,14 @@ import asyncio
 import gc
 import itertools
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 import pytest
+from busy_writer import Gate
 from servers.receiver import RunningReceiver, Source, receiving, rows, until
 
 from service.metrics import Metrics, SourceMetrics
@@ -116,24 +114,6 @@ def test_nothing_is_stored_for_one_who_no_longer_waits(kept: Store) -> None:
     assert [row.delivery_key for row in rows(kept, "deliveries")] == ["m-0", "m-2"]
 
 
-@contextmanager
-def busy_writer(kept: Store) -> Iterator[None]:
-    """Meanwhile the writer is in a transaction, so that what is given to it waits."""
-    began, over = threading.Event(), threading.Event()
-
-    def hold(_connection: Any, _tx: int, payloads: Any) -> Any:
-        began.set()
-        over.wait(10)
-        return payloads
-
-    with ThreadPoolExecutor(1) as thread:
-        held = thread.submit(kept.write_now, hold, None)
-        assert began.wait(10)
-        yield
-        over.set()
-        held.result()
-
-
 def given_to_the_store(kept: Store, count: int) -> list[int]:
     """How many requests the store has been given after each turn, of which each brings one."""
     source = Source()
@@ -143,15 +123,18 @@ def given_to_the_store(kept: Store, count: int) -> list[int]:
         batching = Batching(kept, {"a": SourceMetrics(Metrics(), "a")}, time.time, the_receipt)
         outcomes: list[asyncio.Future[Any]] = []
         given = []
-        with busy_writer(kept):
-            for _ in range(count):
-                outcomes.append(asyncio.get_running_loop().create_future())
-                batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcomes[-1])
-                await asyncio.sleep(0)
-                given.append(kept.waiting_count)
+        gate = Gate()
+        busy = kept.write(gate.hold, None)
+        await asyncio.to_thread(gate.entered.wait, 30)
+        for _ in range(count):
+            outcomes.append(asyncio.get_running_loop().create_future())
+            batching.take(endpoint, request_of(source.delivery()), "192.0.2.1", outcomes[-1])
             await asyncio.sleep(0)
             given.append(kept.waiting_count)
-        await asyncio.gather(*outcomes)
+        await asyncio.sleep(0)
+        given.append(kept.waiting_count)
+        gate.opened.set()
+        await asyncio.gather(busy, *outcomes)
         return given
 
     kept.new_ids()
