@@ -8,8 +8,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Callable
 
-from sqlalchemy import event
+from sqlalchemy import Connection
 
 from service.metrics import Metrics
 from service.preset import load_presets
@@ -17,8 +18,9 @@ from service.receiving.app import create_app
 from service.receiving.endpoint import compile_endpoint
 from service.receiving.serving import serve_http
 from service.settings import ReceiveSettings, SourceSettings
-from service.store import open_store
+from service.store import Store, open_store
 from service.store.queue import ENRICH
+from service.store.store import DIALECTS
 
 
 class Death:
@@ -33,13 +35,27 @@ class Death:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def before_commits(store: Store, act: Callable[[Connection], None]) -> None:
+    """From now on act in each transaction of this process: all its rows written, none on disk."""
+    words = DIALECTS[store.dialect]
+    commit = words.commit
+
+    def commit_late(connection: Connection, *, go_on: bool) -> int | None:
+        words.insert_waiting(connection)
+        act(connection)
+        number: int | None = commit(connection, go_on=go_on)
+        return number
+
+    words.commit = commit_late  # type: ignore[attr-defined]
+
+
 async def main() -> None:
     url, secret, moment, count = sys.argv[1:]
     store = open_store(url)
     store.new_ids()
     death = Death(int(count))
     if moment == "before-commit":
-        event.listen(store.engine, "commit", death)
+        before_commits(store, death)
     else:
         store.subscribe(ENRICH, death)  # told after the commit, before any caller is answered
     receive = ReceiveSettings(port=0)

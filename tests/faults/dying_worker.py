@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from faults.dying_receiver import Death
-from sqlalchemy import Connection, event
+from faults.dying_receiver import Death, before_commits
+from sqlalchemy import Connection
 
 from hooksift import load_settings, make_workers, run_workers
 from service.metrics import Metrics
@@ -31,7 +31,7 @@ async def main() -> None:
             death()
 
     if moment == "before-commit":
-        event.listen(store.engine, "commit", die_with_an_enrichment)
+        before_commits(store, die_with_an_enrichment)
     else:
         store.subscribe(ACT, death)
     await run_workers(make_workers(settings, store, Metrics()), asyncio.Event())
