@@ -233,7 +233,7 @@ class Batch:
             )
 
     def insert(self, connection: Connection) -> None:
-        """Write what was gathered."""
+        """Insert what was gathered, with the commit where that is a gain."""
         enqueue(
             connection,
             self.works,

@@ -11,6 +11,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+from psycopg.errors import InternalError
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.dialects import postgresql
@@ -23,6 +24,8 @@ from service.store.prepared import (
     array_of,
     arrays_of,
     bigint,
+    in_transaction,
+    is_fine,
     rows_of,
     run,
     run_plain,
@@ -81,7 +84,6 @@ def begin(connection: Connection) -> int:
 
     SQLAlchemy's own transaction is begun once and goes on: it sends nothing before its rollback.
     """
-    connection.info.pop(WAITING, None)
     if not connection.in_transaction():
         connection.begin()
     result = run_plain(connection, f"BEGIN; {TRANSACTION_ID}")
@@ -92,15 +94,28 @@ def commit(connection: Connection, *, go_on: bool) -> int | None:
     """Insert what waits for it, commit, and begin the next transaction where there is work for it.
 
     All in one round trip: at each the writer waits for PostgreSQL, for a core and for Python's
-    lock. Returns the id of the next transaction, if it has begun.
+    lock. Returns the id of the next transaction, if it has begun. Whether this one is committed has
+    nothing to do with that: a server that stops may well do the one and not the other.
     """
     waiting: Statement | None = connection.info.pop(WAITING, None)
-    statements = [waiting] if waiting else []
-    statements.append(("COMMIT", ()))
+    ending: list[Statement] = [waiting, ("COMMIT", ())] if waiting else [("COMMIT", ())]
+    beginning: list[Statement] = [("BEGIN", ()), (TRANSACTION_ID, ())] if go_on else []
+    results = run_together(connection, [*ending, *beginning], needed=len(ending))
+    if results[len(ending) - 1].command_status != b"COMMIT":  # a handler hid its error
+        raise InternalError("the transaction had failed, and was rolled back")
+    begun = results[len(ending) :]
+    if go_on and len(begun) == 2 and all(is_fine(result) for result in begun):
+        return int(rows_of(begun[1])[0][0])
     if go_on:
-        statements += [("BEGIN", ()), (TRANSACTION_ID, ())]
-    result = run_together(connection, statements)
-    return int(rows_of(result)[0][0]) if go_on else None
+        connection.invalidate()
+    return None
+
+
+def roll_back(connection: Connection) -> None:
+    """Undo the transaction, and let go of what waits for its commit."""
+    if not connection.invalidated:
+        connection.info.pop(WAITING, None)
+    connection.rollback()
 
 
 def cursor(connection: Connection) -> Any:
@@ -137,6 +152,7 @@ def insert_rows(connection: Connection, *parts: Rows) -> None:
 
 def insert_at_commit(connection: Connection, *parts: Rows) -> None:
     """The same, in one round trip with the commit. Whoever looks for them before sees nothing."""
+    in_transaction(connection)
     insert_waiting(connection)
     filled = [part for part in parts if part.rows]
     if filled:

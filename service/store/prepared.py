@@ -7,15 +7,16 @@ array_send:
 https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/arrayfuncs.c
 """
 
-import select
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from psycopg.abc import PQGen
 from psycopg.errors import OperationalError, error_from_result
-from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGconn, PGresult
+from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection
 
 NULL = b"\xff\xff\xff\xff"
@@ -50,11 +51,14 @@ def run(connection: Connection, statement: str, parameters: Sequence[Parameter])
     return checked(pgconn.exec_prepared(name, values, [BINARY] * len(values)))
 
 
-def run_together(connection: Connection, statements: Sequence[Statement]) -> PGresult:
-    """Run statements in one round trip; the last one's result. None runs after one that failed.
+def run_together(
+    connection: Connection, statements: Sequence[Statement], needed: int
+) -> list[PGresult]:
+    """Run statements in one round trip; their results. None runs after one that failed.
 
-    Those without parameters are not prepared. Raises psycopg.Error; a connection that is lost
-    meanwhile is of no use any more.
+    Those without parameters are not prepared. Raises psycopg.Error where one of the first `needed`
+    did not work; how the others went is for the caller to see. Where the connection was lost their
+    results are missing, and it is invalidated.
     """
     pgconn = in_transaction(connection)
     for statement, parameters in statements:
@@ -69,32 +73,41 @@ def run_together(connection: Connection, statements: Sequence[Statement]) -> PGr
         else:
             pgconn.send_query_params(statement.encode(), None)
     pgconn.pipeline_sync()
-    results = received(pgconn)
-    pgconn.exit_pipeline_mode()
-    for result in results:
+    driver: Any = connection.connection.driver_connection
+    results: list[PGresult]
+    results, lost = driver.wait(received(pgconn))
+    if lost is None:
+        pgconn.exit_pipeline_mode()
+    else:
+        connection.invalidate()
+    for result in results[:needed]:
         checked(result)
-    return results[-1]
+    if lost is not None and len(results) < needed:
+        raise lost
+    return results
 
 
-def received(pgconn: PGconn) -> list[PGresult]:
-    """The results of all that was sent, up to the end of the pipeline."""
-    waiting = select.poll()
-    waiting.register(pgconn.socket, select.POLLIN | select.POLLOUT)
-    while pgconn.flush():  # PostgreSQL may want to be read from before it reads on
-        waiting.poll()
-        pgconn.consume_input()
-    waiting.modify(pgconn.socket, select.POLLIN)
+def received(pgconn: PGconn) -> PQGen[tuple[list[PGresult], OperationalError | None]]:
+    """The results of all that was sent, up to the end of the pipeline or of the connection."""
     results: list[PGresult] = []
-    while True:
-        while pgconn.is_busy():
-            waiting.poll()
-            pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:  # the end of one statement's
-            continue
-        if result.status == ExecStatus.PIPELINE_SYNC:
-            return results
-        results.append(result)
+    try:
+        while pgconn.flush():  # PostgreSQL may want to be read from before it reads on
+            if (yield Wait.RW) & Ready.R:
+                pgconn.consume_input()
+        while True:
+            while pgconn.is_busy():
+                yield Wait.R
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:  # the end of one statement's
+                if pgconn.status != ConnStatus.OK:
+                    return results, OperationalError(pgconn.get_error_message())
+            elif result.status == ExecStatus.PIPELINE_SYNC:
+                return results, None
+            else:
+                results.append(result)
+    except OperationalError as error:
+        return results, error
 
 
 def run_plain(connection: Connection, statements: str) -> PGresult:
@@ -128,9 +141,14 @@ def prepared(connection: Connection, statement: str, parameters: Sequence[Parame
     return name
 
 
+def is_fine(result: PGresult) -> bool:
+    """Whether a statement worked."""
+    return result.status in FINE
+
+
 def checked(result: PGresult) -> PGresult:
     """The result of a statement that worked. Raises the psycopg.Error of one that did not."""
-    if result.status in FINE:
+    if is_fine(result):
         return result
     if result.error_field(DiagnosticField.SQLSTATE) is None:  # libpq says it: the server is gone
         raise OperationalError(result.get_error_message())

@@ -76,8 +76,13 @@ def begin(connection: Connection) -> int:
 
 
 def commit(connection: Connection, *, go_on: bool) -> None:
-    """Commit. The next transaction begins by itself: that costs no round trip here."""
+    """Commit. The next transaction is begun apart: there is no round trip to save."""
     connection.commit()
+
+
+def roll_back(connection: Connection) -> None:
+    """Undo the transaction."""
+    connection.rollback()
 
 
 def cursor(connection: Connection) -> Any:
@@ -94,7 +99,7 @@ def insert_rows(connection: Connection, *parts: Rows) -> None:
             cursor(connection).executemany(statement, rows)
 
 
-insert_at_commit = insert_rows  # there is no round trip to save
+insert_at_commit = insert_rows
 
 
 def insert_waiting(_connection: Connection) -> None:

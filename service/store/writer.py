@@ -58,6 +58,9 @@ class Transactions(Protocol):
     def commit(self, connection: Connection, /, *, go_on: bool) -> int | None:
         """Commit; the number of the next one, if it begins with the end of this one."""
 
+    def roll_back(self, connection: Connection, /) -> None:
+        """Undo it, and let go of what was left for the commit."""
+
 
 class Job(msgspec.Struct, eq=False):
     """One caller's payload and the way back to the caller."""
@@ -198,31 +201,40 @@ class Writer:
 
     def _commit(self, batch: list[Job]) -> None:
         connection = self._connect()
-        groups: dict[Handler, list[Job]] = {}
-        for job in batch:
-            groups.setdefault(job.handler, []).append(job)
         tx, self._begun = self._begun, None
         try:
             if tx is None:
                 tx = self._transactions.begin(connection)
-            for handler, jobs in groups.items():
-                self._transactions.insert_waiting(connection)
-                results = handler(connection, tx, [job.payload for job in jobs])
-                for job, result in zip(jobs, results, strict=True):
-                    job.result = result
+            self._handle(connection, tx, batch)
+            woken = connection.info.pop("woken", set())
             self._begun = self._transactions.commit(connection, go_on=bool(self._jobs))
         except BaseException:
             self._roll_back(connection)
             raise
-        self._committed(connection.info.pop("woken", set()))
+        self._committed(woken)
+
+    def _handle(self, connection: Connection, tx: int, batch: list[Job]) -> None:
+        groups: dict[Handler, list[Job]] = {}
+        for job in batch:
+            groups.setdefault(job.handler, []).append(job)
+        own = connection.get_transaction()
+        for handler, jobs in groups.items():
+            self._transactions.insert_waiting(connection)
+            results = handler(connection, tx, [job.payload for job in jobs])
+            for job, result in zip(jobs, results, strict=True):
+                job.result = result
+        if connection.get_transaction() is not own:
+            raise RuntimeError("a handler ended the transaction of the writer")
 
     def _roll_back(self, connection: Connection) -> None:
         try:
-            connection.rollback()
+            self._transactions.roll_back(connection)
         except DATABASE_ERRORS:
             self._drop_connection()
 
     def _connect(self) -> Connection:
+        if self._connection is not None and self._connection.invalidated:
+            self._drop_connection()
         if self._connection is None:
             self._connection = self._engine.connect()
             self._introduce(self._connection)

@@ -131,11 +131,12 @@ def test_rows_are_inserted_again_after_the_server_lost_what_was_prepared(
     store.close()
 
 
-def test_rows_outside_of_a_transaction_are_refused(postgres_url: str) -> None:
+@pytest.mark.parametrize("name", ["insert_rows", "insert_at_commit"])
+def test_rows_outside_of_a_transaction_are_refused(postgres_url: str, name: str) -> None:
     """They would be in one that nobody commits."""
     store = open_store(postgres_url)
     with store.read_once() as connection, pytest.raises(RuntimeError, match="no transaction"):
-        words_of(connection).insert_rows(connection, deliveries("id", [1]))
+        getattr(words_of(connection), name)(connection, deliveries("id", [1]))
     store.close()
 
 

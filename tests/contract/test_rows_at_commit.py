@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
 import pytest
 from busy_writer import write_in_a_row, write_together
+from servers.cut_line import cut_line
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 from service.errors import NotStorable, StoreUnavailable
 from service.store import Store, open_store
@@ -101,8 +104,57 @@ def test_a_server_that_is_gone_at_the_commit_is_the_stores_fault(postgres_url: s
             other.execute("SELECT pg_terminate_backend(%s, 10000)", [pid])
         return leave(connection, tx, ids)
 
+    store.write_now(leave, 0)
     with pytest.raises(StoreUnavailable):
         store.write_now(end, 1)
+    store.write_now(leave, 2)
+    assert kept(store) == [0, 2]
+    store.close()
+
+
+def test_a_line_that_breaks_after_the_commit_undoes_nothing(postgres_url: str) -> None:
+    """PostgreSQL says that it has committed, and stops before it begins the next transaction."""
+    with cut_line(postgres_url) as line:
+        store = open_store(line.url)
+
+        def leave_and_cut(connection: Connection, tx: int, ids: Sequence[int]) -> Sequence[int]:
+            line.cuts = "after"
+            return leave(connection, tx, ids)
+
+        assert asyncio.run(write_in_a_row(store, (leave_and_cut, 1), (leave, 2))) == [1, 2]
+        assert store.write_now(leave_and_cut, 3) == 3
+        assert store.write_now(leave, 4) == 4
+        assert line.cut_count == 2
+        assert kept(store) == [1, 2, 3, 4]
+        store.close()
+
+
+def test_a_line_that_breaks_before_the_commit_is_told_leaves_it_open(postgres_url: str) -> None:
+    """It is committed, which nobody here can know: whoever sent it must send it again."""
+    with cut_line(postgres_url) as line:
+        store = open_store(line.url)
+        store.write_now(leave, 1)
+        line.cuts = "before"
+        with pytest.raises(StoreUnavailable):
+            store.write_now(leave, 2)
+        store.write_now(leave, 3)
+        assert line.cut_count == 1
+        assert kept(store) == [1, 2, 3]
+        store.close()
+
+
+def test_a_transaction_whose_failure_a_handler_hides_is_not_told_as_committed(
+    postgres_url: str,
+) -> None:
+    store = open_store(postgres_url)
+
+    def hide(connection: Connection, tx: int, ids: Sequence[int]) -> Sequence[int]:
+        with suppress(DBAPIError):
+            connection.execute(text("SELECT 1 / 0"))
+        return ids
+
+    with pytest.raises(StoreUnavailable, match="rolled back"):
+        store.write_now(hide, 1)
     store.write_now(leave, 2)
     assert kept(store) == [2]
     store.close()

@@ -100,6 +100,16 @@ def test_a_handler_that_breaks_fails_its_own_callers_only(store: Store) -> None:
     assert kept(store) == ["t-1"]
 
 
+def test_a_handler_that_ends_the_transaction_fails_its_own_callers_only(store: Store) -> None:
+    def ending(connection: Connection, tx: int, payloads: Sequence[Any]) -> list[int]:
+        connection.rollback()
+        return put(connection, tx, payloads)
+
+    good, bad = asyncio.run(write_together(store, (put, "t-1"), (ending, "t-2")))
+    assert (type(good), type(bad)) == (int, RuntimeError)
+    assert kept(store) == ["t-1"]
+
+
 def test_text_that_no_database_takes_is_not_storable(store: Store) -> None:
     with pytest.raises(NotStorable):
         store.write_now(put, "t-\ud800")
