@@ -124,7 +124,8 @@ def main() -> None:
             f"`python -m tests.bench.serve --seconds {asked.seconds:g} --minutes"
             f" {asked.minutes:g}`: `hooksift serve` on one core with the stub and landing on, after"
             f" {asked.minutes:g} minutes of running; times are those of the transactions that wrote"
-            " the rows. The bound is the interval of landing and a second."
+            " the rows. The bound is the interval of landing and a second. PostgreSQL has a log as"
+            " after long use."
         ),
         "",
         *table(COLUMNS, rows),
