@@ -61,17 +61,17 @@ def run_together(
     results are missing, and it is invalidated.
     """
     pgconn = in_transaction(connection)
-    for statement, parameters in statements:
-        if parameters:
-            prepared(connection, statement, parameters)
+    names = [
+        prepared(connection, statement, parameters) if parameters else None
+        for statement, parameters in statements
+    ]
     pgconn.enter_pipeline_mode()
-    for statement, parameters in statements:
-        if parameters:
-            values = [parameter.data for parameter in parameters]
-            name = prepared(connection, statement, parameters)
-            pgconn.send_query_prepared(name, values, [BINARY] * len(values))
-        else:
+    for name, (statement, parameters) in zip(names, statements, strict=True):
+        if name is None:
             pgconn.send_query_params(statement.encode(), None)
+        else:
+            values = [parameter.data for parameter in parameters]
+            pgconn.send_query_prepared(name, values, [BINARY] * len(values))
     pgconn.pipeline_sync()
     driver: Any = connection.connection.driver_connection
     results: list[PGresult]
