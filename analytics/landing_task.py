@@ -22,7 +22,7 @@ from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
-NICENESS = 4  # more would starve it on a busy machine
+NICENESS = 8  # more would starve it on a busy machine
 
 
 OnTurn = Callable[[Landed | None], None]

@@ -117,7 +117,7 @@ class EnrichSettings(Section):
     example_count: int = Field(
         default=6, ge=0, le=50, description="labelled examples offered with an event; 0 for none"
     )
-    batch_size: int = Field(default=200, ge=1, le=1000, description="events claimed at a time")
+    batch_size: int = Field(default=100, ge=1, le=1000, description="events claimed at a time")
     max_in_flight: int = Field(
         default=64, ge=1, le=10_000, description="events waiting for models at a time"
     )

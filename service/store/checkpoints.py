@@ -39,8 +39,10 @@ class Checkpoints:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._news.wait() and not self._stop.wait(DELAY_SECONDS):
-            self._news.clear()
+        while self._news.wait():
+            self._news.clear()  # before it looks whether to stop: whoever closes says both
+            if self._stop.wait(DELAY_SECONDS):
+                return
             with suppress(*DATABASE_ERRORS):  # a full disk: the writer meets it too, and says so
                 self._copy()
 

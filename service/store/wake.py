@@ -92,12 +92,13 @@ class PostgresWake(LocalWake):
                 with psycopg.connect(self._dsn, autocommit=True) as connection:
                     self._own_pid = connection.info.backend_pid
                     while self._news.wait() and not self._stop.is_set():
-                        self._news.clear()
+                        self._news.clear()  # before the look below: whoever closes says both
                         with self._lock:
                             kinds, self._kinds = self._kinds, set()
                         for kind in sorted(kinds):
                             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, kind))
-                        self._stop.wait(DEBOUNCE_SECONDS)
+                        if self._stop.wait(DEBOUNCE_SECONDS):
+                            return
             except psycopg.Error as error:
                 log.info("notify interrupted: %s", type(error).__name__)
                 self._stop.wait(RETRY_SECONDS)

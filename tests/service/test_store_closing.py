@@ -1,0 +1,41 @@
+"""Closing the threads beside the writer: none may miss it, whatever it is about to do."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from service.store.checkpoints import Checkpoints
+from service.store.wake import PostgresWake
+
+
+class LastNews(threading.Event):
+    """News that somebody closes in the instant before they are taken."""
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        super().__init__()
+        self._close = close
+
+    def clear(self) -> None:
+        self._close()
+        self.set()
+        super().clear()
+
+
+def test_checkpoints_that_close_as_they_take_news_end(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}"))
+    checkpoints._news = LastNews(checkpoints._stop.set)
+    checkpoints.committed()
+    assert checkpoints._thread is not None
+    checkpoints._thread.join(10)
+    assert not checkpoints._thread.is_alive()
+
+
+def test_a_notifier_that_closes_as_it_takes_news_ends(postgres_url: str) -> None:
+    wake = PostgresWake(make_url(postgres_url))
+    wake._news = LastNews(wake._stop.set)
+    wake.announce({"enrich"})
+    wake._threads["notifier"].join(10)
+    assert not wake._threads["notifier"].is_alive()
