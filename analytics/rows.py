@@ -35,16 +35,29 @@ DELIVERY_COLUMNS = (
     "body_bytes",
 )
 IDS_AT_ONCE = 1_000  # in the text of one statement
+ROWS_AT_ONCE = 250  # of a page; no step may hold Python's lock for long: deliveries wait for it
 
 
 def to_arrow(
     table: Table, rows: Sequence[Any], landed_at: datetime, connection: Connection
 ) -> pa.Table:
     """Rows of a fact table as the history holds them; events with their delivery's facts."""
+    deliveries: dict[int, Any] = {}
+    if table.name == "events":
+        deliveries = _deliveries([row.delivery_id for row in rows], connection)
+    parts = range(0, len(rows), ROWS_AT_ONCE)
+    return pa.concat_tables(
+        _part(table, rows[start : start + ROWS_AT_ONCE], landed_at, deliveries) for start in parts
+    )
+
+
+def _part(
+    table: Table, rows: Sequence[Any], landed_at: datetime, deliveries: dict[int, Any]
+) -> pa.Table:
     names = list(rows[0]._fields)
     values: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
     if table.name == "events":
-        values |= _delivery_values(values, connection)
+        values |= _delivery_values(values, deliveries)
     values["landed_at"] = [landed_at] * len(rows)
     arrays = [
         _array(values[column.name], column.type)
@@ -75,9 +88,8 @@ def _words(json: str | None) -> list[str]:
 
 
 def _delivery_values(
-    events: dict[str, Sequence[Any]], connection: Connection
+    events: dict[str, Sequence[Any]], deliveries: dict[int, Any]
 ) -> dict[str, Sequence[Any]]:
-    deliveries = _deliveries(events["delivery_id"], connection)
     facts = [
         _event_facts(deliveries.get(delivery_id), payload)
         for delivery_id, payload in zip(events["delivery_id"], events["payload"], strict=True)

@@ -11,9 +11,11 @@ fast, or half. A lone delivery is one at a time, ten in a second: does it wait?
 import argparse
 import statistics
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.bench.receive_load import WARM_UP_SECONDS
 from tests.bench.results import made_with, table, write_section
 from tests.bench.running import (
     CONNECTIONS,
@@ -50,11 +52,10 @@ Figures = dict[str, float]
 
 
 def measure(server: Server, bare: Server | None, seconds: float) -> Figures:
-    """Full load, then half of the rate it gave, then one delivery at a time; CPU beside `bare`."""
+    """Full load, then half of what it kept up with, then one at a time; CPU beside `bare`."""
     settle(server)
     full = load(server, seconds)
-    settle(server)
-    half = load(server, seconds, rate=full["rate"] / 2)
+    half = load(server, seconds, rate=kept_up(server, full, seconds) / 2)
     settle(server)
     lone = load(server, max(2.0, seconds), rate=LONE_RATE, connections=1)
     found = {key: full[key] for key in ("rate", "cpu_us", "p50_ms", "p99_ms")}
@@ -64,6 +65,15 @@ def measure(server: Server, bare: Server | None, seconds: float) -> Figures:
         "lone_p50_ms": lone["p50_ms"],
         "times_bare": times_bare(server, bare) if bare else 0.0,
     }
+
+
+def kept_up(server: Server, full: Figures, seconds: float) -> float:
+    """Deliveries a second until all of a run at full load was done: that of `serve` is enriched."""
+    ended = time.monotonic()
+    settle(server)
+    behind = time.monotonic() - ended
+    rate: float = full["rate"]
+    return rate * (1 - behind / (WARM_UP_SECONDS + seconds + behind))
 
 
 def times_bare(server: Server, bare: Server) -> float:
@@ -155,7 +165,9 @@ def main() -> None:
             " load, PostgreSQL on either, with a log as after long use (1 of at most 4 GB is"
             " there). The tutorial is FastAPI + SQLModel + BackgroundTasks; the kinds are in"
             " `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
-            " with the bare handler's in bursts of a second, side by side."
+            " with the bare handler's in bursts of a second, side by side. Half load is half of"
+            " what the server kept up with: with `serve`, until all deliveries of the run at full"
+            " load were enriched."
         ),
         "",
         *table(COLUMNS, rows_of(found)),
