@@ -1,8 +1,8 @@
 """The worker: claim, load, enrich, record, until told to stop.
 
 Two lanes share one process. The instant lane serves sources whose enricher waits for nothing: it
-claims hundreds, answers them in one go and writes them in one transaction; while hundreds wait, a
-second one helps. The model lane keeps a bounded number of events waiting for models, one task each,
+claims many, answers them in one go and writes them in one transaction; while more wait, a second
+one helps. The model lane keeps a bounded number of events waiting for models, one task each,
 and records each as it ends. A slow model therefore never holds up the sources that do not use it.
 """
 
