@@ -32,7 +32,7 @@ WARM_UP_SECONDS = 1.0
 PATIENCE_SECONDS = 60
 COLUMNS = (
     "store", "acknowledged, most a second", "received to landed, most a second", "measured at",
-    "events", "received to enriched, p50 / p99 ms", "enriched to landed, p50 / p99 / most s",
+    "events", "acknowledged, p50 / p99 ms", "received to enriched, p50 / p99 ms", "enriched to landed, p50 / p99 / most s",
     "bound s",
 )  # fmt: skip
 
@@ -93,6 +93,7 @@ def follow(server: Server, seconds: float) -> list[object]:
         f"{most:,.0f}",
         f"{told['rate']:,.0f}",
         f"{len(events):,}",
+        f"{told['p50_ms']:.1f} / {told['p99_ms']:.1f}",
         " / ".join(f"{value:.0f}" for value in percentiles(waits)),
         " / ".join(f"{value:.2f}" for value in (*percentiles(lags), max(lags))),
         f"{bound:g}",
