@@ -32,8 +32,8 @@ WARM_UP_SECONDS = 1.0
 PATIENCE_SECONDS = 60
 COLUMNS = (
     "store", "acknowledged, most a second", "received to landed, most a second", "measured at",
-    "events", "acknowledged, p50 / p99 ms", "received to enriched, p50 / p99 ms", "enriched to landed, p50 / p99 / most s",
-    "bound s",
+    "events", "acknowledged, p50 / p99 ms", "received to enriched, p50 / p99 ms",
+    "enriched to landed, p50 / p99 / most s", "bound s",
 )  # fmt: skip
 
 
