@@ -22,7 +22,7 @@ from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
-NICENESS = 4  # with 8, a merge on a busy core kept the history 4 s behind
+NICENESS = 4  # with 8 the history was up to 4 s behind on a busy core
 
 
 OnTurn = Callable[[Landed | None], None]

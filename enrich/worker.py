@@ -42,7 +42,7 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 PACE_SECONDS = 0.05  # of a lane; at 50 events a second a step for each took 1.6 times the CPU
 CASES_AT_ONCE = 4  # of an instant step, half a millisecond; then deliveries have their turn
-REST_SECONDS = 0.001  # at least, until the next few: with none, they had half of a busy core
+REST_SECONDS = 0.001  # at least, until the next few: acknowledgements are the first to suffer
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
 

@@ -24,7 +24,7 @@ from service.settings import ReceiveSettings
 
 BACKLOG = 4096
 GC_THRESHOLDS = (20_000, 20, 20)  # a delivery leaves no cycles: looking for them rarely is enough
-SWITCH_SECONDS = 0.0003  # a thread that computes gives way; 5 ms are the tail of all latencies
+SWITCH_SECONDS = 0.0003  # after which a thread that computes gives way; Python has 5 ms
 KEEP_ALIVE_SECONDS = 75  # longer than the balancers in front of us, so that they close first
 log = structlog.get_logger("hooksift.serving")
 
