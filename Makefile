@@ -24,7 +24,7 @@ setup: .venv/.ready ## create .venv (the others do it by themselves)
 demo: .venv/.ready ## the whole product, end to end, on signed sample deliveries
 	@$(HOOKSIFT) demo $(ARGS)
 
-serve: .venv/.ready ## all stages in one process
+serve: .venv/.ready ## all stages at once
 	@$(HOOKSIFT) serve $(ARGS)
 
 lab: .venv/.ready ## JupyterLab on the notebooks

@@ -205,7 +205,7 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
         place = history_of(settings) if land and settings.history.enabled else None
         async with asyncio.TaskGroup() as stages:
             if place is not None:
-                stages.create_task(run_lander(settings, store, place, metrics, landing))
+                stages.create_task(run_lander(settings, place, metrics, landing))
             workers = stages.create_task(run_workers(made, working))
             stages.create_task(
                 run_retention(store, settings.retention, settings.sources, receiving)
@@ -274,12 +274,13 @@ async def run_workers(workers: Workers, stop: asyncio.Event) -> None:
 
 
 async def run_lander(
-    settings: Settings, store: "Store", place: "Place", metrics: "Metrics", stop: asyncio.Event
+    settings: Settings, place: "Place", metrics: "Metrics", stop: asyncio.Event
 ) -> None:
-    """Copy facts into the history until `stop`, then once more."""
-    from analytics.landing_task import counted_in, run_landing
+    """Copy facts into the history until `stop`, then once more, in a process of its own."""
+    from analytics.landing_task import counted_in, process, run_landing
 
-    await run_landing(store, place, settings.history, stop, counted_in(metrics))
+    url, turned = settings.store_url, counted_in(metrics)
+    await run_landing(process, url, place, settings.history, stop, turned)
 
 
 def history_of(settings: Settings) -> "Place":
@@ -325,7 +326,7 @@ def serve(
         str, typer.Option(help="PEM file; clients must show a certificate of it")
     ] = "",
 ) -> None:
-    """All stages in one process: receive, enrich, act and land in the history."""
+    """All stages at once: receive, enrich, act and land in the history."""
     from service.cli.receiving import changed, fast_loop
 
     settings = configured()

@@ -123,7 +123,7 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
     import asyncio
 
     from analytics.landing import Lander
-    from analytics.landing_task import counted_in, run_landing
+    from analytics.landing_task import counted_in, run_landing, thread
     from analytics.place import place_of
     from service.logs import set_up
     from service.metrics import Metrics
@@ -149,7 +149,8 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
             async with asyncio.TaskGroup() as group:
                 if address:
                     group.create_task(address.serve(landed, announce_metrics))
-                await run_landing(store, place, settings.history, stop, counted_in(metrics))
+                url, turned = settings.store_url, counted_in(metrics)
+                await run_landing(thread, url, place, settings.history, stop, turned)
                 landed.set()
 
         metrics = Metrics()

@@ -2,7 +2,8 @@
 
 HistoryError              the history cannot do what was asked; says why and what to do
 ├── HistoryMissing        there is no history at that place yet
-└── HistoryBusy           another lander holds the history
+├── HistoryBusy           another lander holds the history
+└── LandingFailed         a landing in the background failed; the next one tries again
 """
 
 import re
@@ -21,6 +22,10 @@ class HistoryMissing(HistoryError):  # noqa: N818 - a state of the history
 
 class HistoryBusy(HistoryError):  # noqa: N818 - a state of the history
     """Another process lands into this history."""
+
+
+class LandingFailed(HistoryError):  # noqa: N818 - what became of one turn
+    """A landing in the background failed, whatever the reason: the text says it."""
 
 
 def without_credentials(said: object) -> str:

@@ -24,7 +24,7 @@ from analytics.errors import HistoryError, without_credentials
 from analytics.history import attach
 from analytics.lock import held, lock_of
 from analytics.place import Place
-from analytics.rows import size_of, to_arrow
+from analytics.rows import deliveries_of, size_of, to_arrow
 from analytics.settings import HistorySettings
 from analytics.upkeep import drop_old, merge_small_files, prepare
 from analytics.views import EPOCH_MS, ID_SHIFT
@@ -165,12 +165,12 @@ class Lander:
 
     def _step(self, landed: Landed) -> bool:
         """One commit of at most `page_rows` rows; True when nothing is left to land."""
-        with self._commit(), self._store.read() as connection:  # which ends before the commit
+        with self._commit():
             before = self._load()
-            cursor = self._begin(before, connection)
+            cursor = self._begin(before)
             if cursor.until == cursor.since:
                 return True
-            counts, cursor, oldest = self._pages(cursor, connection)
+            counts, cursor, oldest = self._pages(cursor)
             # What an earlier commit began, perhaps of a killed landing, is followed by the rest.
             is_done = cursor.until is None and before.until is None
             if not counts and before.until is None and not cursor.replaces:
@@ -179,26 +179,25 @@ class Lander:
         self._count(landed, counts, oldest)
         return is_done
 
-    def _begin(self, cursor: Cursor, connection: Connection) -> Cursor:
+    def _begin(self, cursor: Cursor) -> Cursor:
         """The cursor with an `until`: the one it was killed at, or the store's state now."""
         if cursor.until is not None:
             return cursor
-        until = mark(connection)
+        with self._store.read() as connection:
+            until = mark(connection)
         if cursor.since is not None and position(until) < position(cursor.since):
             # The store was restored from a backup: its numbers say nothing about what is landed.
             return Cursor(until=until, replaces=True)
         return replace(cursor, until=until)
 
-    def _pages(
-        self, cursor: Cursor, connection: Connection
-    ) -> tuple[dict[str, int], Cursor, int | None]:
+    def _pages(self, cursor: Cursor) -> tuple[dict[str, int], Cursor, int | None]:
         """Insert pages until the rows or bytes of one commit are reached or nothing is left."""
         counts: dict[str, int] = {}
         oldest: int | None = None
         room_rows, room_bytes = self._settings.page_rows, self._settings.page_bytes
         while cursor.table < len(FACTS) and room_rows > 0 and room_bytes > 0:
             table = FACTS[cursor.table]
-            page, last_id, is_last = self._read(table, cursor, connection, room_rows)
+            page, last_id, is_last = self._read(table, cursor, room_rows)
             if page is not None:
                 self._insert(table, page, replaces=cursor.replaces)
                 counts[table.name] = counts.get(table.name, 0) + page.num_rows
@@ -215,16 +214,20 @@ class Lander:
             cursor = Cursor(since=cursor.until)
         return counts, cursor, oldest
 
-    def _read(
-        self, table: Table, cursor: Cursor, connection: Connection, room: int
-    ) -> tuple[pa.Table | None, int, bool]:
-        """The next page of a table, its last id, and whether it is the last page."""
+    def _read(self, table: Table, cursor: Cursor, room: int) -> tuple[pa.Table | None, int, bool]:
+        """The next page of a table, its last id, and whether it is the last page.
+
+        Each page is read in a transaction of its own, which lasts no longer than the reading: while
+        one is open SQLite's log cannot begin anew, and PostgreSQL cannot clean up.
+        """
         assert cursor.until is not None
         limit = min(self._page_rows.get(table.name, FIRST_PAGE_ROWS), room)
-        rows = news(connection, table.name, cursor.since, cursor.until, cursor.after_id, limit)
+        with self._store.read() as connection:
+            rows = news(connection, table.name, cursor.since, cursor.until, cursor.after_id, limit)
+            deliveries = deliveries_of(table, rows, connection)
         if not rows:
             return None, 0, True
-        page = to_arrow(table, rows, self._clock(), connection)
+        page = to_arrow(table, rows, self._clock(), deliveries)
         fitting = self._settings.page_bytes * len(rows) // (2 * max(1, size_of(page)))
         self._page_rows[table.name] = max(1, min(MOST_PAGE_ROWS, fitting))
         return page, rows[-1].id, len(rows) < limit

@@ -1,32 +1,28 @@
-"""Landing as a stage of a running service: one task, its work on a thread of its own."""
+"""Landing as a stage of a running service: one task that asks for turns, on an executor."""
 
 import asyncio
-import os
-import sys
-import threading
+import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
 
-import duckdb
 import structlog
 
-from analytics.errors import HistoryError, without_credentials
-from analytics.landing import Landed, Lander
-from analytics.lock import Lock, lock_of
+from analytics.errors import LandingFailed
+from analytics.landing_worker import Turn, begin, begin_process, end, turn
 from analytics.place import Place
 from analytics.settings import HistorySettings
-from service.errors import StoreError
 from service.metrics import Metrics
-from service.store import Store
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
-NICENESS = 4  # with 8 the history was up to 4 s behind on a busy core
 
-
-OnTurn = Callable[[Landed | None], None]
-"""Is told of each turn that went well: what it landed, None where another lander leads."""
+OnTurn = Callable[[Turn], None]
+"""Is told of each turn that went well."""
+MakeWorker = Callable[[str, Place, HistorySettings], Executor]
+"""Makes what lands one store into one history: an executor with one worker."""
 
 
 def counted_in(metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> OnTurn:
@@ -36,18 +32,35 @@ def counted_in(metrics: Metrics, clock: Callable[[], float] = time.monotonic) ->
     """
     lag_seconds, told_at = 0.0, clock()
 
-    def turned(landed: Landed | None) -> None:
+    def turned(done: Turn) -> None:
         nonlocal lag_seconds, told_at
-        lag_seconds, told_at = landed.lag_seconds if landed else 0.0, clock()
-        for table, count in (landed.rows if landed else {}).items():
+        lag_seconds, told_at = done.lag_seconds, clock()
+        for table, count in done.rows.items():
             metrics.landed.labels(table).inc(count)
 
     metrics.landing_lag_seconds.set_function(lambda: max(lag_seconds, clock() - told_at))
     return turned
 
 
+def thread(store_url: str, place: Place, settings: HistorySettings) -> Executor:
+    """Lands on a thread: for a process that does nothing else."""
+    return ThreadPoolExecutor(1, "landing", begin, (store_url, place, settings))
+
+
+def process(store_url: str, place: Place, settings: HistorySettings) -> Executor:
+    """Lands in a process of its own, beside one that receives.
+
+    Most of a landing is done by DuckDB and Arrow, in steps that hold Python's lock: on a thread it
+    was most of what the slowest acknowledgements waited for. And one that runs out of memory takes
+    no receiver with it.
+    """
+    arguments = (store_url, place, settings)
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_process, arguments)
+
+
 async def run_landing(
-    store: Store,
+    make_worker: MakeWorker,
+    store_url: str,
     place: Place,
     settings: HistorySettings,
     stop: asyncio.Event,
@@ -56,43 +69,75 @@ async def run_landing(
     """Land every `interval_seconds` until `stop`, then once more, so that nothing is left behind.
 
     A second lander of the same history waits until the first is gone. Neither a store nor a
-    history that is away for a while ends the task: it says so in the log and tries again.
-    `on_turn` is called on the event loop, also after a landing without news.
+    history that is away for a while ends the task, nor does the end of the process that lands: it
+    says so in the log and tries again. `on_turn` is called on the event loop, also after a landing
+    without news.
     """
-    lock = lock_of(place, "lander")
-    with ThreadPoolExecutor(1, "landing", give_way) as thread:
-        work = _Work(store, place, settings, lock)
-        loop = asyncio.get_running_loop()
-        failures = 0
+    worker = _Worker(lambda: make_worker(store_url, place, settings))
+    leads: bool | None = None  # not known before the first turn
+    failures = 0
+    try:
         while True:
             is_last = stop.is_set()
             began = time.monotonic()
             try:
-                landed = await loop.run_in_executor(thread, work.turn)
-            except Exception as error:  # noqa: BLE001 - a row that does not fit must not stop intake
-                failures += 1
-                known = isinstance(error, HistoryError | StoreError | duckdb.Error | OSError)
-                said = without_credentials(error) if known else type(error).__name__
-                log.warning("landing_failed", error=said, failures=failures)
-                await loop.run_in_executor(thread, work.let_go)
+                done: Turn = await worker.call(turn)
+            except LandingFailed as error:
+                failures, leads = failures + 1, None
+                log.warning("landing_failed", error=str(error), failures=failures)
             else:
                 failures = 0
-                on_turn(landed)
+                _tell(place, leads, done.leads)
+                leads = done.leads
+                on_turn(done)
             if is_last:
                 break
             took = time.monotonic() - began
-            await _pause(stop, pause_seconds(settings, failures, took, leads=bool(work.leads)))
-        await loop.run_in_executor(thread, work.let_go)
-        await loop.run_in_executor(thread, lock.give_back)
+            await _pause(stop, pause_seconds(settings, failures, took, leads=bool(leads)))
+        await worker.end()
+    finally:
+        worker.shut_down()
 
 
-def give_way() -> None:
-    """Let other threads go before this one (where threads have priorities: Linux).
+class _Worker:
+    """The executor; another one where its process was killed."""
 
-    On a core that they share, a landing took acknowledgements from 1 to 9 ms.
-    """
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    def __init__(self, make: Callable[[], Executor]) -> None:
+        self._make = make
+        self._executor: Executor | None = None
+
+    async def call(self, function: Callable[[], Any]) -> Any:
+        """What the function returns there. Raises LandingFailed where its process has ended."""
+        if self._executor is None:
+            self._executor = self._make()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, function)
+        except BrokenExecutor:
+            self.shut_down()
+            said = "the process that lands was ended; the next turn begins another"
+            raise LandingFailed(said) from None
+
+    async def end(self) -> None:
+        """Close what it holds."""
+        if self._executor is not None:
+            with suppress(LandingFailed):  # its locks are free already
+                await self.call(end)
+
+    def shut_down(self) -> None:
+        """Wait until it has ended."""
+        if self._executor is not None:
+            self._executor.shutdown()
+            self._executor = None
+
+
+def _tell(place: Place, led: bool | None, leads: bool) -> None:
+    """Say in the log where the lead has changed."""
+    if leads and not led:
+        log.info("landing_leads", history=str(place))
+    elif led and not leads:
+        log.warning("landing_lost_lead")
+    elif led is None:
+        log.info("landing_waits", history=str(place), reason="another lander leads")
 
 
 def pause_seconds(settings: HistorySettings, failures: int, took: float, *, leads: bool) -> float:
@@ -108,38 +153,3 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
         return
-
-
-class _Work:
-    """What the landing thread holds: the lock while it leads, and the lander."""
-
-    def __init__(self, store: Store, place: Place, settings: HistorySettings, lock: Lock) -> None:
-        self._store, self._place, self._settings, self._lock = store, place, settings, lock
-        self._lander: Lander | None = None
-        self._maintained_at = time.monotonic()
-        self.leads: bool | None = None  # not known before the first turn
-
-    def turn(self) -> Landed | None:
-        """Land once, and tidy up when it is time; None where another lander leads."""
-        was, self.leads = self.leads, self._lock.take()
-        if not self.leads:
-            if was is None:
-                log.info("landing_waits", history=str(self._place), reason="another lander leads")
-            elif was:
-                log.warning("landing_lost_lead")
-            self.let_go()
-            return None
-        if self._lander is None:
-            self._lander = Lander(self._store, self._place, self._settings)
-            log.info("landing_leads", history=str(self._place))
-        landed = self._lander.land()
-        due = time.monotonic() - self._maintained_at >= self._settings.merge_seconds
-        if due and self._lander.maintain():
-            self._maintained_at = time.monotonic()
-        return landed
-
-    def let_go(self) -> None:
-        """Close the history; the next turn opens it anew."""
-        if self._lander is not None:
-            self._lander.close()
-            self._lander = None

@@ -35,25 +35,12 @@ DELIVERY_COLUMNS = (
     "body_bytes",
 )
 IDS_AT_ONCE = 1_000  # in the text of one statement
-ROWS_AT_ONCE = 250  # of a page; no step may hold Python's lock for long: deliveries wait for it
 
 
 def to_arrow(
-    table: Table, rows: Sequence[Any], landed_at: datetime, connection: Connection
-) -> pa.Table:
-    """Rows of a fact table as the history holds them; events with their delivery's facts."""
-    deliveries: dict[int, Any] = {}
-    if table.name == "events":
-        deliveries = _deliveries([row.delivery_id for row in rows], connection)
-    parts = range(0, len(rows), ROWS_AT_ONCE)
-    return pa.concat_tables(
-        _part(table, rows[start : start + ROWS_AT_ONCE], landed_at, deliveries) for start in parts
-    )
-
-
-def _part(
     table: Table, rows: Sequence[Any], landed_at: datetime, deliveries: dict[int, Any]
 ) -> pa.Table:
+    """Rows of a fact table as the history holds them; events with their delivery's facts."""
     names = list(rows[0]._fields)
     values: dict[str, Sequence[Any]] = dict(zip(names, zip(*rows, strict=True), strict=True))
     if table.name == "events":
@@ -97,8 +84,9 @@ def _delivery_values(
     return dict(zip(DELIVERY_COLUMNS, zip(*facts, strict=True), strict=True))
 
 
-def _deliveries(ids: Sequence[int], connection: Connection) -> dict[int, Any]:
-    wanted = sorted(set(ids))
+def deliveries_of(table: Table, rows: Sequence[Any], connection: Connection) -> dict[int, Any]:
+    """The deliveries that these rows came with, by their ids: events have some."""
+    wanted = sorted({row.delivery_id for row in rows}) if table.name == "events" else []
     found: dict[int, Any] = {}
     for start in range(0, len(wanted), IDS_AT_ONCE):
         listed = ",".join(map(str, wanted[start : start + IDS_AT_ONCE]))  # integers only

@@ -161,7 +161,7 @@ def _insert(connection: Connection, tx: int, outcomes: Sequence[Outcome]) -> Non
         for claim, finding in kept
     ]
     enrichments = Rows(Enrichment.__tablename__, ENRICHMENT_COLUMNS, rows)
-    words_of(connection).insert_rows(connection, _attempts(tx, outcomes), enrichments)
+    words_of(connection).insert_at_commit(connection, _attempts(tx, outcomes), enrichments)
     enqueue_new(connection, [work for _, finding in kept for work in finding.works])
     _note_reuse(connection, [(claim.source, finding) for claim, finding in kept])
 

@@ -1,9 +1,9 @@
 """The worker: claim, load, enrich, record, until told to stop.
 
 Two lanes share one process. The instant lane serves sources whose enricher waits for nothing: it
-claims many, answers them in one go and writes them in one transaction; while more wait, a second
-one helps. The model lane keeps a bounded number of events waiting for models, one task each,
-and records each as it ends. A slow model therefore never holds up the sources that do not use it.
+claims many at once, and answers and writes some at a time; while more wait, a second one helps. The
+model lane keeps a bounded number of events waiting for models, one task each, and records each as
+it ends. A slow model therefore never holds up the sources that do not use it.
 """
 
 import asyncio
@@ -42,6 +42,7 @@ log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 PACE_SECONDS = 0.05  # of a lane; at 50 events a second a step for each took 1.6 times the CPU
 CASES_AT_ONCE = 4  # of an instant step, half a millisecond; then deliveries have their turn
+RECORDED_AT_ONCE = 25  # deliveries that come meanwhile wait for the transaction
 REST_SECONDS = 0.001  # at least, until the next few: acknowledgements are the first to suffer
 SUSPECT_TRIES = 3  # from this claim on an event is handled alone: it may take the process down
 UPKEEP_SECONDS = 30.0  # how often new labels are read and learned fingerprints saved
@@ -157,7 +158,9 @@ class Worker:
             if lane.is_full:
                 self._helping_lane.wake()
             for group in apart(await self._casework.load(claims)):
-                await self._recorder.record(await self._answered(group))
+                for start in range(0, len(group), RECORDED_AT_ONCE):
+                    part = group[start : start + RECORDED_AT_ONCE]
+                    await self._recorder.record(await self._answered(part))
         return len(claims)
 
     async def _helping_step(self, lane: Lane) -> int:

@@ -1,6 +1,6 @@
 """From settings to a running receiver: the store, the endpoints, the application.
 
-Used by `hooksift receive` (this stage alone) and by `hooksift serve` (all stages in one process).
+Used by `hooksift receive` (this stage alone) and by `hooksift serve` (all stages at once).
 """
 
 from collections.abc import Mapping

@@ -1,34 +1,45 @@
-"""SQLite's checkpoints, made beside the writer: who waits for a commit waits for none of them."""
+"""SQLite's checkpoints, made beside the writer: who waits for a commit waits for little of them."""
 
 import threading
 from contextlib import suppress
+from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from service.store.faults import DATABASE_ERRORS
 
 DELAY_SECONDS = 0.05  # sooner, more pages are copied that change again
+LONG_LOG_PAGES = 1_000  # 8 MB: to begin anew
+FEW_PAGES = 200  # that the writer copies itself
+COPY = "PRAGMA wal_checkpoint(PASSIVE)"  # waits for nobody
 
 
 class Checkpoints:
     """Copies what was committed from the log into the database, soon, on a thread of its own.
 
-    Nobody waits for this copy: readers and the writer go on. SQLite's own checkpoint, in the commit
-    after which the log holds a thousand pages, then finds few that are not copied yet, and the log
-    begins anew; without this thread it was the tail of all latencies.
+    Nobody waits for this copy: readers and the writer go on. The log begins anew only where all of
+    it is copied when a transaction begins, and while others commit a copy ends too late for that.
+    Hence the writer copies the last few pages of a long log itself, between two transactions.
+    SQLite would do that too (`wal_autocheckpoint`), but with however many pages are left: after a
+    long read, which holds up every copy, that is the whole log.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._news = threading.Event()
         self._stop = threading.Event()
+        self._is_nearly_done = False
         self._thread: threading.Thread | None = None
 
-    def committed(self) -> None:
-        """Something was committed; called on the writer thread."""
+    def committed(self, connection: Connection) -> None:
+        """Something was committed on this connection, the writer's; called on its thread."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="store-checkpoints", daemon=True)
             self._thread.start()
+        if self._is_nearly_done:
+            self._is_nearly_done = False
+            with suppress(*DATABASE_ERRORS):  # a full disk: the next commit meets it, and says so
+                copy(connection.connection.cursor())
         self._news.set()
 
     def close(self) -> None:
@@ -43,12 +54,21 @@ class Checkpoints:
             self._news.clear()  # before it looks whether to stop: whoever closes says both
             if self._stop.wait(DELAY_SECONDS):
                 return
-            with suppress(*DATABASE_ERRORS):  # a full disk: the writer meets it too, and says so
+            with suppress(*DATABASE_ERRORS):
                 self._copy()
 
     def _copy(self) -> None:
         connection = self._engine.raw_connection()  # in a transaction it could do nothing
         try:
-            connection.cursor().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            log_pages, left = copy(connection.cursor())
+            if log_pages >= LONG_LOG_PAGES:  # and what was committed meanwhile: the writer waits
+                log_pages, left = copy(connection.cursor())
         finally:
             connection.close()
+        self._is_nearly_done = log_pages >= LONG_LOG_PAGES and left <= FEW_PAGES
+
+
+def copy(cursor: Any) -> tuple[int, int]:
+    """Copy what is not copied yet: pages in the log, and how many of them could not be copied."""
+    _, log_pages, copied = cursor.execute(COPY).fetchone()
+    return log_pages, log_pages - copied

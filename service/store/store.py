@@ -88,12 +88,12 @@ class Store:
             engine = self.engine.execution_options(hooksift_writes=True)
             return Writer(engine, self._introduce, self._words, self._committed)
 
-    def _committed(self, kinds: set[str]) -> None:
+    def _committed(self, connection: Connection, kinds: set[str]) -> None:
         """Pass on that something was committed, and which kinds of work; on the writer thread."""
         if kinds:
             self._wake.announce(kinds)
         if self._checkpoints is not None:
-            self._checkpoints.committed()
+            self._checkpoints.committed(connection)
 
     def new_ids(self, count: int = 1) -> int:
         """The first of `count` consecutive ids; may be called inside a handler too."""

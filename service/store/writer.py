@@ -86,7 +86,7 @@ class Writer:
         engine: Engine,
         introduce: Callable[[Connection], None],
         transactions: Transactions,
-        committed: Callable[[set[str]], None],
+        committed: Callable[[Connection, set[str]], None],
     ) -> None:
         self._engine = engine
         self._introduce = introduce
@@ -211,7 +211,7 @@ class Writer:
         except BaseException:
             self._roll_back(connection)
             raise
-        self._committed(woken)
+        self._committed(connection, woken)
 
     def _handle(self, connection: Connection, tx: int, batch: list[Job]) -> None:
         groups: dict[Handler, list[Job]] = {}

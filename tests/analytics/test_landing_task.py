@@ -2,8 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from threading import get_native_id
 
@@ -11,14 +12,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from analytics.history import connect
-from analytics.landing import Landed
-from analytics.landing_task import NICENESS, counted_in, give_way, pause_seconds, run_landing
+from analytics.landing_task import (
+    MakeWorker,
+    counted_in,
+    pause_seconds,
+    process,
+    run_landing,
+    thread,
+)
+from analytics.landing_worker import NICENESS, Turn, give_way
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
 from service.metrics import Metrics
 from service.store import Store
 from tests.analytics.store_facts import put_events
+from tests.servers.process import Process
+from tests.servers.receiver import until
 
 QUICK = HistorySettings(interval_seconds=0.01, standby_seconds=0.01, merge_seconds=0.02)
 
@@ -38,46 +48,48 @@ def test_a_pause_lasts(took: float, failures: int, leads: bool, pause: float) ->
     assert pause_seconds(settings, failures, took, leads=leads) == pause
 
 
-def test_what_was_written_before_the_stop_is_landed(store: Store, place: Place) -> None:
+@pytest.mark.parametrize("make_worker", [thread, process])
+def test_what_was_written_before_the_stop_is_landed(
+    make_worker: MakeWorker, store: Store, store_url: str, place: Place
+) -> None:
     async def scene() -> None:
         stop = asyncio.Event()
         put_events(store, 5)
         stop.set()
-        await asyncio.wait_for(run_landing(store, place, QUICK, stop), 30)
+        await asyncio.wait_for(run_landing(thread, store_url, place, QUICK, stop), 30)
         assert count(place) == 5
 
     asyncio.run(scene())
 
 
-def test_each_landing_is_told(store: Store, place: Place) -> None:
+def test_each_landing_is_told(store: Store, store_url: str, place: Place) -> None:
     async def scene() -> None:
-        stop, told = asyncio.Event(), list[Landed]()
+        stop, told = asyncio.Event(), list[Turn]()
 
-        def turned(landed: Landed | None) -> None:
-            assert landed is not None
-            told.append(landed)
+        def turned(done: Turn) -> None:
+            told.append(done)
             if len(told) == 3:
                 stop.set()
 
         put_events(store, 5)
-        await asyncio.wait_for(run_landing(store, place, QUICK, stop, turned), 30)
-        assert [result.row_count for result in told[:3]] == [5, 0, 0]
+        await asyncio.wait_for(run_landing(thread, store_url, place, QUICK, stop, turned), 30)
+        assert [done.rows for done in told[:3]] == [{"events": 5}, {}, {}]
 
     asyncio.run(scene())
 
 
-def test_a_second_lander_waits_and_takes_over(store: Store, place: Place) -> None:
+def test_a_second_lander_waits_and_takes_over(store: Store, store_url: str, place: Place) -> None:
     async def scene() -> None:
         leader = lock_of(place, "lander")
         assert leader.take()
         stop, told = asyncio.Event(), asyncio.Event()
 
-        def turned(landed: Landed | None) -> None:
-            if landed is not None:
+        def turned(done: Turn) -> None:
+            if done.leads:
                 told.set()
 
         put_events(store, 5)
-        standby = asyncio.create_task(run_landing(store, place, QUICK, stop, turned))
+        standby = asyncio.create_task(run_landing(thread, store_url, place, QUICK, stop, turned))
         await asyncio.wait([standby], timeout=0.2)
         waited = not told.is_set()
         leader.give_back()
@@ -91,8 +103,62 @@ def test_a_second_lander_waits_and_takes_over(store: Store, place: Place) -> Non
     assert [line["event"] for line in logged] == ["landing_waits", "landing_leads"]
 
 
+def landed_after(number: signal.Signals, store: Store, store_url: str, place: Place) -> list[str]:
+    """Land in a process that gets a signal once it leads, then something more; what is logged."""
+
+    async def scene() -> None:
+        stop, leads = asyncio.Event(), asyncio.Event()
+        made: list[Executor] = []
+
+        def make_worker(url: str, place: Place, settings: HistorySettings) -> Executor:
+            made.append(process(url, place, settings))
+            return made[-1]
+
+        landing = asyncio.create_task(
+            run_landing(make_worker, store_url, place, QUICK, stop, lambda _: leads.set())
+        )
+        await asyncio.wait_for(leads.wait(), 30)
+        [pid] = made[0]._processes  # type: ignore[attr-defined]
+        os.kill(pid, number)
+        put_events(store, 5)
+        leads.clear()
+        await asyncio.wait_for(leads.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(landing, 30)
+        assert count(place) == 5
+
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    return [line["event"] for line in logged]
+
+
+def test_another_process_lands_where_one_was_killed(
+    store: Store, store_url: str, place: Place
+) -> None:
+    logged = landed_after(signal.SIGKILL, store, store_url, place)
+    assert logged == ["landing_leads", "landing_failed", "landing_leads"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_leaves_the_landing_to_the_one_that_stops_it(
+    number: signal.Signals, store: Store, store_url: str, place: Place
+) -> None:
+    assert landed_after(number, store, store_url, place) == ["landing_leads"]
+
+
+def test_no_lander_outlives_the_service_that_began_it(tmp_path: Path) -> None:
+    (tmp_path / "hooksift.toml").write_text(f'data = "{tmp_path}"\n[receive]\nport = 0\n')
+    log = tmp_path / "log"
+    service = Process(tmp_path / "hooksift.toml", log)
+    until(lambda: "landing_leads" in log.read_text())
+    service.end(signal.SIGKILL)
+    lock = lock_of(place_of(HistorySettings(), tmp_path), "lander")
+    until(lock.take)
+    lock.give_back()
+
+
 def test_a_history_that_cannot_be_written_does_not_end_the_task(
-    store: Store, tmp_path: Path
+    store: Store, store_url: str, tmp_path: Path
 ) -> None:
     """A file stands where the folder should be; once it is gone, landing goes on."""
 
@@ -103,7 +169,9 @@ def test_a_history_that_cannot_be_written_does_not_end_the_task(
         place = place_of(HistorySettings(), tmp_path / "data")
         stop, told = asyncio.Event(), asyncio.Event()
         put_events(store, 5)
-        task = asyncio.create_task(run_landing(store, place, QUICK, stop, lambda _: told.set()))
+        task = asyncio.create_task(
+            run_landing(thread, store_url, place, QUICK, stop, lambda _: told.set())
+        )
         await asyncio.wait([task], timeout=0.2)
         blocker.unlink()
         await asyncio.wait_for(told.wait(), 30)
@@ -122,40 +190,42 @@ class Scraped:
         self.metrics = Metrics()
         self.turned = counted_in(self.metrics, lambda: self.now)
 
-    def turn(self, store: Store, place: Place) -> None:
+    def turn(self, store_url: str, place: Place) -> None:
         """One turn of a lander."""
         stop = asyncio.Event()
         stop.set()
-        asyncio.run(run_landing(store, place, QUICK, stop, self.turned))
+        asyncio.run(run_landing(thread, store_url, place, QUICK, stop, self.turned))
 
     @property
     def lag_seconds(self) -> float | None:
         return self.metrics.registry.get_sample_value("hooksift_landing_lag_seconds")
 
 
-def test_the_lag_grows_while_landing_fails(store: Store, tmp_path: Path) -> None:
+def test_the_lag_grows_while_landing_fails(store_url: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "history").write_text("in the way")
     scraped = Scraped()
     scraped.now = 1000
-    scraped.turn(store, place_of(HistorySettings(), tmp_path / "data"))
+    scraped.turn(store_url, place_of(HistorySettings(), tmp_path / "data"))
     scraped.now = 2000
     assert scraped.lag_seconds == 2000
 
 
-def test_the_lag_ends_with_a_landing_that_goes_well(store: Store, place: Place) -> None:
+def test_the_lag_ends_with_a_landing_that_goes_well(
+    store: Store, store_url: str, place: Place
+) -> None:
     scraped = Scraped()
     scraped.now = 1000
-    scraped.turn(store, place)
+    scraped.turn(store_url, place)
     assert scraped.lag_seconds == 0
 
 
-def test_a_standby_is_not_behind(store: Store, place: Place) -> None:
+def test_a_standby_is_not_behind(store_url: str, place: Place) -> None:
     leader = lock_of(place, "lander")
     assert leader.take()
     scraped = Scraped()
     scraped.now = 1000
-    scraped.turn(store, place)
+    scraped.turn(store_url, place)
     leader.give_back()
     assert scraped.lag_seconds == 0
 

@@ -17,7 +17,7 @@ from analytics.erase import erase_person
 from analytics.errors import HistoryError
 from analytics.history import attach, connect
 from analytics.landing import Lander
-from analytics.landing_task import run_landing
+from analytics.landing_task import run_landing, thread
 from analytics.lock import lock_of
 from analytics.place import Place, find, hand_over
 from analytics.settings import HistorySettings, S3Settings
@@ -67,13 +67,14 @@ def test_one_lander_leads_and_the_other_waits(shared: Place) -> None:
     second.give_back()
 
 
-def test_the_standby_takes_over(store: Store, shared: Place) -> None:
+def test_the_standby_takes_over(store: Store, store_url: str, shared: Place) -> None:
     ids = put_events(store, 5)
 
     async def scene() -> None:
         stops = [asyncio.Event(), asyncio.Event()]
         landers = [
-            asyncio.create_task(run_landing(store, shared, SETTINGS, stop)) for stop in stops
+            asyncio.create_task(run_landing(thread, store_url, shared, SETTINGS, stop))
+            for stop in stops
         ]
         for stop, lander in zip(stops, landers, strict=True):
             ids.extend(put_events(store, 5))
@@ -104,9 +105,7 @@ def race(one: Lander, other: Lander) -> None:
     """`other` has read the cursor and inserted its page when `one` commits the same page."""
     other._lake.execute("BEGIN")
     before = other._load()
-    with other._store.read() as connection:
-        cursor = other._begin(before, connection)
-        _, cursor, _ = other._pages(cursor, connection)
+    _, cursor, _ = other._pages(other._begin(before))
     other._save(before, cursor)
     one.land()
     other._lake.execute("COMMIT")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,24 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time of the process with all its threads."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """User and system time of the process with all its threads, and of those it began."""
+        return sum(map(cpu_seconds_of, family(self.pid)))
+
+
+def family(pid: int) -> list[int]:
+    """A process, those that it began, and so on."""
+    try:
+        tasks = [task.read_text() for task in Path(f"/proc/{pid}/task").glob("*/children")]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return []
+    began = [int(child) for task in tasks for child in task.split()]
+    return [pid, *chain.from_iterable(map(family, began))]
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """User and system time of one process with all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def make_keys() -> Keys:
@@ -135,13 +151,14 @@ def age(servers: list[Server], minutes: float) -> None:
 @contextmanager
 def resting(servers: list[Server]) -> Iterator[None]:
     """Meanwhile these are stopped: what they still have to do weighs on nobody's figures."""
+    pids = [pid for server in servers for pid in family(server.pid)]
     try:
-        for server in servers:
-            os.kill(server.pid, signal.SIGSTOP)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         yield
     finally:
-        for server in servers:
-            os.kill(server.pid, signal.SIGCONT)
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from service.preset import load_preset
 from service.signing.new_keys import new_keys
 from service.signing.sign import Outgoing, sign
 from tests.bench.results import made_with, table, write_section
+from tests.bench.running import family
 from tests.servers.process import Process
 
 PRESET = load_preset("standard_webhooks")
@@ -63,7 +64,7 @@ secret = "{secret}"
 
 @dataclass
 class Sample:
-    """What the process used, at one moment."""
+    """What the service used, at one moment."""
 
     seconds: float
     rss_mb: float
@@ -120,11 +121,18 @@ def target_of(link: Path) -> str:
         return ""
 
 
-def measured(pid: int, data: Path, began: float) -> Sample:
+def rss_kb_of(pid: int) -> int:
+    """What a process holds in memory."""
     status = Path(f"/proc/{pid}/status").read_text()
-    rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
+def measured(pid: int, data: Path, began: float) -> Sample:
+    """What the service's processes use now: what they share in memory counts in each of them."""
+    pids = family(pid)
+    rss = sum(map(rss_kb_of, pids))
     wal = sum(size_of(path) for path in data.rglob("*-wal"))
-    opened = [target_of(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    opened = [target_of(path) for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir()]
     sockets = sum(target.startswith("socket:") for target in opened)
     files = len(opened) - sockets
     return Sample(time.monotonic() - began, rss / 1024, wal / (1 << 20), files, sockets)

@@ -23,7 +23,7 @@ from enrich.lane import BUSY_CLAIMS
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy
-from enrich.worker import UPKEEP_SECONDS, utc_now
+from enrich.worker import RECORDED_AT_ONCE, UPKEEP_SECONDS, utc_now
 from service.store import Store
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store.tables import to_microseconds
@@ -48,6 +48,16 @@ def test_an_enriched_events_work_is_done(store: Store, clock: Clock) -> None:
     put(store, event(1))
     step(make_worker(store, clock))
     assert rows(store, "SELECT event_id FROM work_items") == []
+
+
+def test_no_transaction_records_many_events(store: Store, clock: Clock) -> None:
+    """A delivery that comes meanwhile waits for it."""
+    count = 2 * RECORDED_AT_ONCE + 1
+    for number in range(1, count + 1):
+        put(store, event(number))
+    step(make_worker(store, clock))
+    recorded = rows(store, "SELECT count(*) FROM enrichments GROUP BY tx ORDER BY tx")
+    assert recorded == [(RECORDED_AT_ONCE,), (RECORDED_AT_ONCE,), (1,)]
 
 
 def test_an_attempt_tells_who_answered_and_what_it_cost(store: Store, clock: Clock) -> None:

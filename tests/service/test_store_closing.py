@@ -25,9 +25,11 @@ class LastNews(threading.Event):
 
 
 def test_checkpoints_that_close_as_they_take_news_end(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}"))
+    engine = create_engine(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    checkpoints = Checkpoints(engine)
     checkpoints._news = LastNews(checkpoints._stop.set)
-    checkpoints.committed()
+    with engine.connect() as connection:
+        checkpoints.committed(connection)
     assert checkpoints._thread is not None
     checkpoints._thread.join(10)
     assert not checkpoints._thread.is_alive()
