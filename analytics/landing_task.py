@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from service.metrics import Metrics
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
+STOPS = {signal.SIGINT, signal.SIGTERM}
 
 OnTurn = Callable[[Turn], None]
 """Is told of each turn that went well."""
@@ -52,10 +54,17 @@ def process(store_url: str, place: Place, settings: HistorySettings) -> Executor
 
     Most of a landing is done by DuckDB and Arrow, in steps that hold Python's lock: on a thread it
     was most of what the slowest acknowledgements waited for. And one that runs out of memory takes
-    no receiver with it.
+    no receiver with it. It hears of no signal to stop that reaches all processes of a service: what
+    is still enriched then is to be landed.
     """
-    arguments = (store_url, place, settings)
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin_process, arguments)
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(1, context, begin_process, (store_url, place, settings))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # which a new process takes over
+    try:
+        executor.submit(bool)  # begins it
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return executor
 
 
 async def run_landing(
@@ -107,15 +116,17 @@ class _Worker:
         self._executor: Executor | None = None
 
     async def call(self, function: Callable[[], Any]) -> Any:
-        """What the function returns there. Raises LandingFailed where its process has ended."""
-        if self._executor is None:
-            self._executor = self._make()
+        """What the function returns there. Raises LandingFailed, also where there is no process."""
         try:
+            if self._executor is None:
+                self._executor = self._make()
             return await asyncio.get_running_loop().run_in_executor(self._executor, function)
         except BrokenExecutor:
             self.shut_down()
             said = "the process that lands was ended; the next turn begins another"
             raise LandingFailed(said) from None
+        except OSError as error:  # no memory, or no more processes allowed
+            raise LandingFailed(f"no process to land in: {error.strerror}") from error
 
     async def end(self) -> None:
         """Close what it holds."""

@@ -7,7 +7,6 @@ for turns needs none of it.
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import time
@@ -44,13 +43,7 @@ def begin(store_url: str, place: Place, settings: HistorySettings) -> None:
 
 
 def begin_process(store_url: str, place: Place, settings: HistorySettings) -> None:
-    """Prepare this process to land, until whoever began it ends it, or is gone.
-
-    A signal that reaches all of a service's processes is for the one that began this: what it still
-    enriches is to be landed.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Prepare this process to land, until whoever began it ends it, or is gone."""
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     begin(store_url, place, settings)
 

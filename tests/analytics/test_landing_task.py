@@ -1,6 +1,7 @@
 """Landing as a stage: until told to stop, behind a leader, through a history that is away."""
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from analytics.landing_task import (
     run_landing,
     thread,
 )
-from analytics.landing_worker import NICENESS, Turn, give_way
+from analytics.landing_worker import NICENESS, Turn, give_way, turn
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
@@ -103,47 +104,67 @@ def test_a_second_lander_waits_and_takes_over(store: Store, store_url: str, plac
     assert [line["event"] for line in logged] == ["landing_waits", "landing_leads"]
 
 
-def landed_after(number: signal.Signals, store: Store, store_url: str, place: Place) -> list[str]:
-    """Land in a process that gets a signal once it leads, then something more; what is logged."""
-
-    async def scene() -> None:
-        stop, leads = asyncio.Event(), asyncio.Event()
-        made: list[Executor] = []
-
-        def make_worker(url: str, place: Place, settings: HistorySettings) -> Executor:
-            made.append(process(url, place, settings))
-            return made[-1]
-
-        landing = asyncio.create_task(
-            run_landing(make_worker, store_url, place, QUICK, stop, lambda _: leads.set())
-        )
-        await asyncio.wait_for(leads.wait(), 30)
-        [pid] = made[0]._processes  # type: ignore[attr-defined]
-        os.kill(pid, number)
-        put_events(store, 5)
-        leads.clear()
-        await asyncio.wait_for(leads.wait(), 30)
-        stop.set()
-        await asyncio.wait_for(landing, 30)
-        assert count(place) == 5
-
-    with capture_logs() as logged:
-        asyncio.run(scene())
-    return [line["event"] for line in logged]
+def pid_of(executor: Executor) -> int:
+    """The process of an executor that has one."""
+    [pid] = executor._processes  # type: ignore[attr-defined]
+    return int(pid)
 
 
 def test_another_process_lands_where_one_was_killed(
     store: Store, store_url: str, place: Place
 ) -> None:
-    logged = landed_after(signal.SIGKILL, store, store_url, place)
-    assert logged == ["landing_leads", "landing_failed", "landing_leads"]
+    made: list[Executor] = []
+
+    def make_worker(url: str, place: Place, settings: HistorySettings) -> Executor:
+        made.append(process(url, place, settings))
+        return made[-1]
+
+    async def scene() -> None:
+        stop, leads = asyncio.Event(), asyncio.Event()
+        landing = asyncio.create_task(
+            run_landing(make_worker, store_url, place, QUICK, stop, lambda _: leads.set())
+        )
+        await asyncio.wait_for(leads.wait(), 30)
+        os.kill(pid_of(made[0]), signal.SIGKILL)
+        put_events(store, 5)
+        while len(made) < 2:
+            leads.clear()
+            await asyncio.wait_for(leads.wait(), 30)
+        stop.set()
+        await asyncio.wait_for(landing, 30)
+
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    events = [line["event"] for line in logged]
+    assert (events, count(place)) == (["landing_leads", "landing_failed", "landing_leads"], 5)
+
+
+def test_a_process_that_cannot_be_begun_does_not_end_the_task(
+    store: Store, store_url: str, place: Place
+) -> None:
+    def make_worker(url: str, place: Place, settings: HistorySettings) -> Executor:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await asyncio.wait_for(run_landing(make_worker, store_url, place, QUICK, stop), 30)
+
+    with capture_logs() as logged:
+        asyncio.run(scene())
+    assert [line["error"] for line in logged] == [
+        "no process to land in: Resource temporarily unavailable"
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_leaves_the_landing_to_the_one_that_stops_it(
     number: signal.Signals, store: Store, store_url: str, place: Place
 ) -> None:
-    assert landed_after(number, store, store_url, place) == ["landing_leads"]
+    put_events(store, 5)
+    with process(store_url, place, QUICK) as executor:
+        os.kill(pid_of(executor), number)
+        assert executor.submit(turn).result(30).rows == {"events": 5}
 
 
 def test_no_lander_outlives_the_service_that_began_it(tmp_path: Path) -> None:
