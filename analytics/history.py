@@ -7,16 +7,18 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import polars as pl
 
 from analytics.dictionary import TABLES
 from analytics.errors import HistoryError, without_credentials
 from analytics.merges import undisturbed
 from analytics.place import Place, find, nothing_at
 from analytics.views import VIEWS
+
+if TYPE_CHECKING:
+    import polars as pl  # which the lander does without
 
 NAME = "history"
 METADATA = f"__ducklake_metadata_{NAME}"  # what DuckLake attaches its catalog as
@@ -36,10 +38,10 @@ class History:
 
     def sql(
         self, query: str, values: Sequence[Any] | Mapping[str, Any] | None = None
-    ) -> pl.DataFrame:
+    ) -> "pl.DataFrame":
         """The rows of a query as a Polars frame; `values` fill its ? or $name marks."""
 
-        def ask() -> pl.DataFrame:
+        def ask() -> "pl.DataFrame":
             return self.connection.execute(query, values).pl()
 
         try:

@@ -35,3 +35,12 @@ def test_a_notebook_loads_no_earlier_stage(absent: str) -> None:
 @pytest.mark.parametrize("absent", ["openai", "duckdb", "polars"])
 def test_the_command_line_loads_a_stage_only_when_it_is_needed(absent: str) -> None:
     assert absent not in loaded_by("import hooksift; hooksift.register_commands()")
+
+
+@pytest.mark.parametrize("absent", ["duckdb", "pyarrow", "polars"])
+def test_who_only_asks_for_landings_loads_nothing_of_the_history(absent: str) -> None:
+    assert absent not in loaded_by("import analytics.landing_task")
+
+
+def test_the_lander_does_without_polars() -> None:
+    assert "polars" not in loaded_by("import analytics.landing")
