@@ -277,10 +277,11 @@ async def run_lander(
     settings: Settings, place: "Place", metrics: "Metrics", stop: asyncio.Event
 ) -> None:
     """Copy facts into the history until `stop`, then once more, in a process of its own."""
-    from analytics.landing_task import counted_in, process, run_landing
+    from analytics.landing_process import LandingProcess
+    from analytics.landing_task import counted_in, run_landing
 
-    url, turned = settings.store_url, counted_in(metrics)
-    await run_landing(process, url, place, settings.history, stop, turned)
+    worker = LandingProcess(settings.store_url, place, settings.history, settings.log_level)
+    await run_landing(worker, place, settings.history, stop, counted_in(metrics))
 
 
 def history_of(settings: Settings) -> "Place":

@@ -123,7 +123,8 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
     import asyncio
 
     from analytics.landing import Lander
-    from analytics.landing_task import counted_in, run_landing, thread
+    from analytics.landing_task import counted_in, run_landing
+    from analytics.landing_worker import LandingWorker
     from analytics.place import place_of
     from service.logs import set_up
     from service.metrics import Metrics
@@ -149,8 +150,8 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
             async with asyncio.TaskGroup() as group:
                 if address:
                     group.create_task(address.serve(landed, announce_metrics))
-                url, turned = settings.store_url, counted_in(metrics)
-                await run_landing(thread, url, place, settings.history, stop, turned)
+                worker = LandingWorker(settings.store_url, place, settings.history)
+                await run_landing(worker, place, settings.history, stop, counted_in(metrics))
                 landed.set()
 
         metrics = Metrics()

@@ -148,7 +148,7 @@ class Lander:
         return True
 
     def close(self) -> None:
-        """Let go of the history; a landing under way in another thread is interrupted."""
+        """Let go of the history."""
         self._lake.close()
         self._writer.give_back()
 
@@ -218,13 +218,14 @@ class Lander:
         """The next page of a table, its last id, and whether it is the last page.
 
         Each page is read in a transaction of its own, which lasts no longer than the reading: while
-        one is open SQLite's log cannot begin anew, and PostgreSQL cannot clean up.
+        one is open SQLite's log cannot restart, and PostgreSQL cannot clean up. A fact that the
+        store drops between two pages is not landed, others about the same event may be.
         """
         assert cursor.until is not None
         limit = min(self._page_rows.get(table.name, FIRST_PAGE_ROWS), room)
         with self._store.read() as connection:
             rows = news(connection, table.name, cursor.since, cursor.until, cursor.after_id, limit)
-            deliveries = deliveries_of(table, rows, connection)
+            deliveries = deliveries_of(rows, connection) if table.name == "events" else {}
         if not rows:
             return None, 0, True
         page = to_arrow(table, rows, self._clock(), deliveries)

@@ -1,30 +1,22 @@
-"""Landing as a stage of a running service: one task that asks for turns, on an executor."""
+"""Landing as a stage of a running service: one task that asks a worker for turns."""
 
 import asyncio
-import multiprocessing
-import signal
 import time
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
-from analytics.errors import LandingFailed
-from analytics.landing_worker import Turn, begin, begin_process, end, turn
+from analytics.landing_worker import Turn, Worker, said_by
 from analytics.place import Place
 from analytics.settings import HistorySettings
 from service.metrics import Metrics
 
 log = structlog.get_logger("landing")
 MOST_PAUSE_SECONDS = 60.0
-STOPS = {signal.SIGINT, signal.SIGTERM}
 
 OnTurn = Callable[[Turn], None]
 """Is told of each turn that went well."""
-MakeWorker = Callable[[str, Place, HistorySettings], Executor]
-"""Makes what lands one store into one history: an executor with one worker."""
 
 
 def counted_in(metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> OnTurn:
@@ -44,32 +36,8 @@ def counted_in(metrics: Metrics, clock: Callable[[], float] = time.monotonic) ->
     return turned
 
 
-def thread(store_url: str, place: Place, settings: HistorySettings) -> Executor:
-    """Lands on a thread: for a process that does nothing else."""
-    return ThreadPoolExecutor(1, "landing", begin, (store_url, place, settings))
-
-
-def process(store_url: str, place: Place, settings: HistorySettings) -> Executor:
-    """Lands in a process of its own, beside one that receives.
-
-    Most of a landing is done by DuckDB and Arrow, in steps that hold Python's lock: on a thread it
-    was most of what the slowest acknowledgements waited for. And one that runs out of memory takes
-    no receiver with it. It hears of no signal to stop that reaches all processes of a service: what
-    is still enriched then is to be landed.
-    """
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(1, context, begin_process, (store_url, place, settings))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # which a new process takes over
-    try:
-        executor.submit(bool)  # begins it
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return executor
-
-
 async def run_landing(
-    make_worker: MakeWorker,
-    store_url: str,
+    worker: Worker,
     place: Place,
     settings: HistorySettings,
     stop: asyncio.Event,
@@ -78,67 +46,36 @@ async def run_landing(
     """Land every `interval_seconds` until `stop`, then once more, so that nothing is left behind.
 
     A second lander of the same history waits until the first is gone. Neither a store nor a
-    history that is away for a while ends the task, nor does the end of the process that lands: it
-    says so in the log and tries again. `on_turn` is called on the event loop, also after a landing
-    without news.
+    history that is away for a while ends the task: it says so in the log and tries again.
+    `on_turn` is called on the event loop, also after a landing without news.
     """
-    worker = _Worker(lambda: make_worker(store_url, place, settings))
-    leads: bool | None = None  # not known before the first turn
-    failures = 0
-    try:
-        while True:
-            is_last = stop.is_set()
-            began = time.monotonic()
-            try:
-                done: Turn = await worker.call(turn)
-            except LandingFailed as error:
-                failures, leads = failures + 1, None
-                log.warning("landing_failed", error=str(error), failures=failures)
-            else:
-                failures = 0
-                _tell(place, leads, done.leads)
-                leads = done.leads
-                on_turn(done)
-            if is_last:
-                break
-            took = time.monotonic() - began
-            await _pause(stop, pause_seconds(settings, failures, took, leads=bool(leads)))
-        await worker.end()
-    finally:
-        worker.shut_down()
-
-
-class _Worker:
-    """The executor; another one where its process was killed."""
-
-    def __init__(self, make: Callable[[], Executor]) -> None:
-        self._make = make
-        self._executor: Executor | None = None
-
-    async def call(self, function: Callable[[], Any]) -> Any:
-        """What the function returns there. Raises LandingFailed, also where there is no process."""
+    with ThreadPoolExecutor(1, "landing") as thread:
+        loop = asyncio.get_running_loop()
+        leads: bool | None = None  # not known before the first turn, and after a failure
+        failures = 0
         try:
-            if self._executor is None:
-                self._executor = self._make()
-            return await asyncio.get_running_loop().run_in_executor(self._executor, function)
-        except BrokenExecutor:
-            self.shut_down()
-            said = "the process that lands was ended; the next turn begins another"
-            raise LandingFailed(said) from None
-        except OSError as error:  # no memory, or no more processes allowed
-            raise LandingFailed(f"no process to land in: {error.strerror}") from error
-
-    async def end(self) -> None:
-        """Close what it holds."""
-        if self._executor is not None:
-            with suppress(LandingFailed):  # its locks are free already
-                await self.call(end)
-
-    def shut_down(self) -> None:
-        """Wait until it has ended."""
-        if self._executor is not None:
-            self._executor.shutdown()
-            self._executor = None
+            while True:
+                is_last = stop.is_set()
+                began = time.monotonic()
+                try:
+                    done = await loop.run_in_executor(thread, worker.turn)
+                except Exception as error:  # noqa: BLE001 - whatever it was, receiving goes on
+                    failures, leads = failures + 1, None
+                    log.warning("landing_failed", error=said_by(error), failures=failures)
+                else:
+                    failures = 0
+                    _tell(place, leads, done.leads)
+                    leads = done.leads
+                    on_turn(done)
+                if is_last:
+                    break
+                took = time.monotonic() - began
+                await _pause(stop, pause_seconds(settings, failures, took, leads=bool(leads)))
+        except BaseException:
+            worker.kill()
+            raise
+        finally:
+            thread.submit(worker.close)
 
 
 def _tell(place: Place, led: bool | None, leads: bool) -> None:

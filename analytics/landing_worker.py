@@ -1,19 +1,11 @@
-"""What lands in the background: the store, the lock and the lander of one thread or process.
+"""What lands in the background, a turn at a time: the lock, the store and the lander."""
 
-`begin`, `turn` and `end` are for an executor with one worker (see `analytics.landing_task`), and
-are about what that worker holds. Nothing of DuckDB is imported before the first turn: who only asks
-for turns needs none of it.
-"""
-
-import multiprocessing
-import os
-import sys
-import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from analytics.errors import HistoryError, LandingFailed, without_credentials
+from analytics.errors import HistoryError, without_credentials
 from analytics.lock import lock_of
 from analytics.place import Place
 from analytics.settings import HistorySettings
@@ -21,10 +13,6 @@ from service.errors import StoreError
 
 if TYPE_CHECKING:
     from analytics.landing import Lander
-    from service.store import Store
-
-NICENESS = 15  # with 10 acknowledgements on a busy core took longer; with 19 landing would starve
-_own = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,72 +24,43 @@ class Turn:
     lag_seconds: float = 0.0  # age of the oldest fact when it was committed; 0 without news
 
 
-def begin(store_url: str, place: Place, settings: HistorySettings) -> None:
-    """Prepare this thread to land. Opens nothing: that may fail, and a turn says why."""
-    give_way()
-    _own.work = _Work(store_url, place, settings)
+class Worker(Protocol):
+    """Lands when asked: here, or in a process of its own (`analytics.landing_process`)."""
+
+    def turn(self) -> Turn:
+        """Land once, and tidy up when it is time. After any error the next turn begins anew."""
+
+    def close(self) -> None:
+        """Close everything, and let another lander lead."""
+
+    def kill(self) -> None:
+        """End a turn under way in another thread, where that can be done."""
 
 
-def begin_process(store_url: str, place: Place, settings: HistorySettings) -> None:
-    """Prepare this process to land, until whoever began it ends it, or is gone."""
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    begin(store_url, place, settings)
-
-
-def turn() -> Turn:
-    """Land once, and tidy up when it is time.
-
-    Raises LandingFailed, whatever happened, with everything closed: the next turn opens it anew.
-    """
-    work: _Work = _own.work
-    try:
-        return work.turn()
-    except Exception as error:  # noqa: BLE001 - a row that does not fit must not stop the next ones
-        work.let_go()
-        raise LandingFailed(_said(error)) from None
-
-
-def end() -> None:
-    """Close everything and let another lander lead."""
-    _own.work.close()
-
-
-def give_way() -> None:
-    """Let others go before this thread and those that it starts (on Linux: elsewhere all would).
-
-    On a core that they share, a landing took acknowledgements from 1 to 9 ms.
-    """
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # a landing under way happened not at all
-
-
-def _said(error: Exception) -> str:
-    import duckdb
-
-    known = isinstance(error, HistoryError | StoreError | duckdb.Error | OSError)
-    return without_credentials(error) if known else type(error).__name__
-
-
-class _Work:
-    """The lock while it leads, the store and the lander while all goes well."""
+class LandingWorker:
+    """Lands one store into one history, on the thread that asks."""
 
     def __init__(self, store_url: str, place: Place, settings: HistorySettings) -> None:
         self._store_url, self._place, self._settings = store_url, place, settings
         self._lock = lock_of(place, "lander")
-        self._store: Store | None = None
+        self._opened = ExitStack()
         self._lander: Lander | None = None
         self._maintained_at = time.monotonic()
 
     def turn(self) -> Turn:
+        """Land once, and tidy up when it is time.
+
+        Another lander may take the lead after any error, as everything is closed then.
+        """
+        try:
+            return self._turn()
+        except BaseException:
+            self.close()
+            raise
+
+    def _turn(self) -> Turn:
         if not self._lock.take():
-            self.let_go()
+            self._let_go()
             return Turn(leads=False)
         lander = self._lander or self._open()
         landed = lander.land()
@@ -114,20 +73,36 @@ class _Work:
         from analytics.landing import Lander
         from service.store import open_store
 
-        if self._store is None:
-            self._store = open_store(self._store_url, upgrade=False)
-        self._lander = Lander(self._store, self._place, self._settings)
+        store = open_store(self._store_url, upgrade=False)
+        self._opened.callback(store.close)
+        self._lander = Lander(store, self._place, self._settings)
+        self._opened.callback(self._lander.close)
         return self._lander
 
-    def let_go(self) -> None:
-        """Close the history; the next turn opens it anew."""
-        if self._lander is not None:
-            self._lander.close()
-            self._lander = None
-
     def close(self) -> None:
-        self.let_go()
-        self._lock.give_back()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        """Close everything, and let another lander lead."""
+        try:
+            self._let_go()
+        finally:
+            self._lock.give_back()
+
+    def _let_go(self) -> None:
+        self._lander = None
+        self._opened.close()
+
+    def kill(self) -> None:
+        """Nothing: a thread cannot be ended."""
+
+
+def said_by(error: Exception) -> str:
+    """What a failed turn says in the log: databases may repeat an address with its password."""
+    return without_credentials(error) if is_known(error) else type(error).__name__
+
+
+def is_known(error: Exception) -> bool:
+    """Whether its text is about the store, the history or the system, and about no row."""
+    if isinstance(error, HistoryError | StoreError | OSError):
+        return True
+    import duckdb  # which a process that only asks for turns does without
+
+    return isinstance(error, duckdb.Error)

@@ -84,9 +84,9 @@ def _delivery_values(
     return dict(zip(DELIVERY_COLUMNS, zip(*facts, strict=True), strict=True))
 
 
-def deliveries_of(table: Table, rows: Sequence[Any], connection: Connection) -> dict[int, Any]:
-    """The deliveries that these rows came with, by their ids: events have some."""
-    wanted = sorted({row.delivery_id for row in rows}) if table.name == "events" else []
+def deliveries_of(events: Sequence[Any], connection: Connection) -> dict[int, Any]:
+    """The deliveries that these events came with, by their ids."""
+    wanted = sorted({event.delivery_id for event in events})
     found: dict[int, Any] = {}
     for start in range(0, len(wanted), IDS_AT_ONCE):
         listed = ",".join(map(str, wanted[start : start + IDS_AT_ONCE]))  # integers only

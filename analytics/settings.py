@@ -25,7 +25,9 @@ class HistorySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    enabled: bool = Field(default=True, description="land within `hooksift serve`")
+    enabled: bool = Field(
+        default=True, description="land with `hooksift serve`, in a process of its own"
+    )
     catalog: str = Field(
         default="",
         description="file of the SQLite catalog, or postgresql://... as env:NAME; empty means"
@@ -67,5 +69,7 @@ class HistorySettings(BaseModel):
     standby_seconds: float = Field(
         default=2.0, gt=0, description="how often a waiting lander asks for the lock"
     )
-    memory_mb: int = Field(default=512, ge=256, description="memory of the lander's DuckDB")
+    memory_mb: int = Field(
+        default=512, ge=256, description="memory of the lander's DuckDB, at most"
+    )
     threads: int = Field(default=1, ge=1, description="threads of the lander's DuckDB")

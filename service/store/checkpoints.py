@@ -9,26 +9,25 @@ from sqlalchemy import Connection, Engine
 from service.store.faults import DATABASE_ERRORS
 
 DELAY_SECONDS = 0.05  # sooner, more pages are copied that change again
-LONG_LOG_PAGES = 1_000  # 8 MB: to begin anew
-FEW_PAGES = 200  # that the writer copies itself
-COPY = "PRAGMA wal_checkpoint(PASSIVE)"  # waits for nobody
+LONG_LOG_PAGES = 1_000  # 8 MB of a new store: the log is to restart
+FEW_PAGES = 200  # that the writer copies itself, and those of its last transaction
 
 
 class Checkpoints:
     """Copies what was committed from the log into the database, soon, on a thread of its own.
 
-    Nobody waits for this copy: readers and the writer go on. The log begins anew only where all of
-    it is copied when a transaction begins, and while others commit a copy ends too late for that.
-    Hence the writer copies the last few pages of a long log itself, between two transactions.
-    SQLite would do that too (`wal_autocheckpoint`), but with however many pages are left: after a
-    long read, which holds up every copy, that is the whole log.
+    Nobody waits for this copy: readers and the writer go on. The log restarts only where all of it
+    is copied when a transaction begins, and while others commit a copy ends too late for that.
+    Hence the writer copies the last few pages of a long log itself, between two transactions; that
+    syncs what the thread has copied too. SQLite's own `wal_autocheckpoint` would do that
+    with however many pages are left, after a long read with all of them; the writer has none.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._news = threading.Event()
         self._stop = threading.Event()
-        self._is_nearly_done = False
+        self._few_left = False  # pages of a long log
         self._thread: threading.Thread | None = None
 
     def committed(self, connection: Connection) -> None:
@@ -36,10 +35,10 @@ class Checkpoints:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="store-checkpoints", daemon=True)
             self._thread.start()
-        if self._is_nearly_done:
-            self._is_nearly_done = False
+        if self._few_left:
+            self._few_left = False
             with suppress(*DATABASE_ERRORS):  # a full disk: the next commit meets it, and says so
-                copy(connection.connection.cursor())
+                checkpoint(connection.connection.cursor())
         self._news.set()
 
     def close(self) -> None:
@@ -60,15 +59,15 @@ class Checkpoints:
     def _copy(self) -> None:
         connection = self._engine.raw_connection()  # in a transaction it could do nothing
         try:
-            log_pages, left = copy(connection.cursor())
-            if log_pages >= LONG_LOG_PAGES:  # and what was committed meanwhile: the writer waits
-                log_pages, left = copy(connection.cursor())
+            log_pages, left = checkpoint(connection.cursor())
+            if log_pages >= LONG_LOG_PAGES:  # again, so that fewer are left for the writer
+                log_pages, left = checkpoint(connection.cursor())
         finally:
             connection.close()
-        self._is_nearly_done = log_pages >= LONG_LOG_PAGES and left <= FEW_PAGES
+        self._few_left = log_pages >= LONG_LOG_PAGES and left <= FEW_PAGES
 
 
-def copy(cursor: Any) -> tuple[int, int]:
-    """Copy what is not copied yet: pages in the log, and how many of them could not be copied."""
-    _, log_pages, copied = cursor.execute(COPY).fetchone()
+def checkpoint(cursor: Any) -> tuple[int, int]:
+    """Copy what no reader holds up: pages in the log, and how many of them are not copied."""
+    _, log_pages, copied = cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
     return log_pages, log_pages - copied

@@ -20,7 +20,6 @@ PRAGMAS = (
     "PRAGMA busy_timeout = 10000",
     "PRAGMA foreign_keys = ON",
     "PRAGMA cache_size = -8192",  # of each reader; the pages of several add up
-    "PRAGMA wal_autocheckpoint = 8000",  # 64 MB; `Checkpoints` sees to it much sooner
     "PRAGMA journal_size_limit = 67108864",
 )
 # Which events of a source lie between two ids, for the index on (source, id).
@@ -62,6 +61,7 @@ def prepare_writer(connection: Connection) -> None:
     """
     cursor(connection).execute("PRAGMA cache_size = -32768")
     cursor(connection).execute("PRAGMA secure_delete = ON")
+    cursor(connection).execute("PRAGMA wal_autocheckpoint = 0")  # `Checkpoints` makes them
     connection.info["recent_keys"] = RecentKeys(cursor(connection))
 
 

@@ -1,27 +1,20 @@
 """Landing as a stage: until told to stop, behind a leader, through a history that is away."""
 
 import asyncio
-import errno
 import os
+import resource
 import signal
-import sys
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from threading import get_native_id
 
 import pytest
 from structlog.testing import capture_logs
 
+from analytics.errors import LandingFailed
 from analytics.history import connect
-from analytics.landing_task import (
-    MakeWorker,
-    counted_in,
-    pause_seconds,
-    process,
-    run_landing,
-    thread,
-)
-from analytics.landing_worker import NICENESS, Turn, give_way, turn
+from analytics.landing_process import NICENESS, LandingProcess
+from analytics.landing_task import counted_in, pause_seconds, run_landing
+from analytics.landing_worker import LandingWorker, Turn, Worker
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
@@ -49,21 +42,54 @@ def test_a_pause_lasts(took: float, failures: int, leads: bool, pause: float) ->
     assert pause_seconds(settings, failures, took, leads=leads) == pause
 
 
-@pytest.mark.parametrize("make_worker", [thread, process])
+@pytest.fixture
+def worker(store: Store, store_url: str, place: Place) -> LandingWorker:
+    """Lands the store on the thread that asks."""
+    return LandingWorker(store_url, place, QUICK)
+
+
+@pytest.fixture
+def process(store: Store, store_url: str, place: Place) -> Iterator[LandingProcess]:
+    """Lands the store in a process of its own."""
+    made = LandingProcess(store_url, place, QUICK, "info")
+    yield made
+    made.kill()
+    made.close()
+
+
+@pytest.fixture(params=["worker", "process"])
+def either(request: pytest.FixtureRequest) -> Worker:
+    """Both, one after the other."""
+    worker: Worker = request.getfixturevalue(request.param)
+    return worker
+
+
 def test_what_was_written_before_the_stop_is_landed(
-    make_worker: MakeWorker, store: Store, store_url: str, place: Place
+    either: Worker, store: Store, place: Place
 ) -> None:
     async def scene() -> None:
         stop = asyncio.Event()
         put_events(store, 5)
         stop.set()
-        await asyncio.wait_for(run_landing(thread, store_url, place, QUICK, stop), 30)
+        await asyncio.wait_for(run_landing(either, place, QUICK, stop), 30)
         assert count(place) == 5
 
     asyncio.run(scene())
 
 
-def test_each_landing_is_told(store: Store, store_url: str, place: Place) -> None:
+def test_another_lander_may_lead_after_the_stop(either: Worker, place: Place) -> None:
+    async def scene() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await asyncio.wait_for(run_landing(either, place, QUICK, stop), 30)
+
+    asyncio.run(scene())
+    lock = lock_of(place, "lander")
+    assert lock.take()
+    lock.give_back()
+
+
+def test_each_landing_is_told(worker: Worker, store: Store, place: Place) -> None:
     async def scene() -> None:
         stop, told = asyncio.Event(), list[Turn]()
 
@@ -73,13 +99,13 @@ def test_each_landing_is_told(store: Store, store_url: str, place: Place) -> Non
                 stop.set()
 
         put_events(store, 5)
-        await asyncio.wait_for(run_landing(thread, store_url, place, QUICK, stop, turned), 30)
+        await asyncio.wait_for(run_landing(worker, place, QUICK, stop, turned), 30)
         assert [done.rows for done in told[:3]] == [{"events": 5}, {}, {}]
 
     asyncio.run(scene())
 
 
-def test_a_second_lander_waits_and_takes_over(store: Store, store_url: str, place: Place) -> None:
+def test_a_second_lander_waits_and_takes_over(worker: Worker, store: Store, place: Place) -> None:
     async def scene() -> None:
         leader = lock_of(place, "lander")
         assert leader.take()
@@ -90,7 +116,7 @@ def test_a_second_lander_waits_and_takes_over(store: Store, store_url: str, plac
                 told.set()
 
         put_events(store, 5)
-        standby = asyncio.create_task(run_landing(thread, store_url, place, QUICK, stop, turned))
+        standby = asyncio.create_task(run_landing(worker, place, QUICK, stop, turned))
         await asyncio.wait([standby], timeout=0.2)
         waited = not told.is_set()
         leader.give_back()
@@ -104,67 +130,68 @@ def test_a_second_lander_waits_and_takes_over(store: Store, store_url: str, plac
     assert [line["event"] for line in logged] == ["landing_waits", "landing_leads"]
 
 
-def pid_of(executor: Executor) -> int:
-    """The process of an executor that has one."""
-    [pid] = executor._processes  # type: ignore[attr-defined]
-    return int(pid)
+def test_another_process_lands_where_one_was_killed(process: LandingProcess, store: Store) -> None:
+    process.turn()
+    process.kill()
+    put_events(store, 5)
+    with pytest.raises(LandingFailed, match="the next turn begins another"):
+        process.turn()
+    assert process.turn().rows == {"events": 5}
 
 
-def test_another_process_lands_where_one_was_killed(
-    store: Store, store_url: str, place: Place
-) -> None:
-    made: list[Executor] = []
-
-    def make_worker(url: str, place: Place, settings: HistorySettings) -> Executor:
-        made.append(process(url, place, settings))
-        return made[-1]
+def test_a_turn_that_is_cancelled_ends_at_once(process: LandingProcess, place: Place) -> None:
+    """What lands is stopped, so that its turn lasts for ever."""
 
     async def scene() -> None:
-        stop, leads = asyncio.Event(), asyncio.Event()
+        leads = asyncio.Event()
         landing = asyncio.create_task(
-            run_landing(make_worker, store_url, place, QUICK, stop, lambda _: leads.set())
+            run_landing(process, place, QUICK, asyncio.Event(), lambda _: leads.set())
         )
         await asyncio.wait_for(leads.wait(), 30)
-        os.kill(pid_of(made[0]), signal.SIGKILL)
-        put_events(store, 5)
-        while len(made) < 2:
-            leads.clear()
-            await asyncio.wait_for(leads.wait(), 30)
-        stop.set()
-        await asyncio.wait_for(landing, 30)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        leads.clear()
+        await asyncio.wait([landing], timeout=0.2)  # by then it asks for the next one
+        landing.cancel()
+        await asyncio.wait([landing], timeout=30)
+        assert landing.cancelled()
 
-    with capture_logs() as logged:
-        asyncio.run(scene())
-    events = [line["event"] for line in logged]
-    assert (events, count(place)) == (["landing_leads", "landing_failed", "landing_leads"], 5)
+    asyncio.run(scene())
 
 
-def test_a_process_that_cannot_be_begun_does_not_end_the_task(
-    store: Store, store_url: str, place: Place
-) -> None:
-    def make_worker(url: str, place: Place, settings: HistorySettings) -> Executor:
-        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
-
-    async def scene() -> None:
-        stop = asyncio.Event()
-        stop.set()
-        await asyncio.wait_for(run_landing(make_worker, store_url, place, QUICK, stop), 30)
-
-    with capture_logs() as logged:
-        asyncio.run(scene())
-    assert [line["error"] for line in logged] == [
-        "no process to land in: Resource temporarily unavailable"
-    ]
+def test_a_failure_in_its_process_is_told(store_url: str, tmp_path: Path) -> None:
+    (tmp_path / "history").write_text("in the way")
+    process = LandingProcess(store_url, place_of(HistorySettings(), tmp_path), QUICK, "info")
+    with pytest.raises(LandingFailed, match="history"):
+        process.turn()
+    process.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_leaves_the_landing_to_the_one_that_stops_it(
-    number: signal.Signals, store: Store, store_url: str, place: Place
+    number: signal.Signals, process: LandingProcess, store: Store
 ) -> None:
     put_events(store, 5)
-    with process(store_url, place, QUICK) as executor:
-        os.kill(pid_of(executor), number)
-        assert executor.submit(turn).result(30).rows == {"events": 5}
+    process.begin()
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    assert process.turn().rows == {"events": 5}
+
+
+def test_a_process_that_cannot_be_begun_is_said(process: LandingProcess) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(LandingFailed, match="Too many open files"):
+            process.turn()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_its_process_gives_way_to_all_others(process: LandingProcess) -> None:
+    process.turn()
+    assert process.pid is not None
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
 
 
 def test_no_lander_outlives_the_service_that_began_it(tmp_path: Path) -> None:
@@ -190,9 +217,8 @@ def test_a_history_that_cannot_be_written_does_not_end_the_task(
         place = place_of(HistorySettings(), tmp_path / "data")
         stop, told = asyncio.Event(), asyncio.Event()
         put_events(store, 5)
-        task = asyncio.create_task(
-            run_landing(thread, store_url, place, QUICK, stop, lambda _: told.set())
-        )
+        worker = LandingWorker(store_url, place, QUICK)
+        task = asyncio.create_task(run_landing(worker, place, QUICK, stop, lambda _: told.set()))
         await asyncio.wait([task], timeout=0.2)
         blocker.unlink()
         await asyncio.wait_for(told.wait(), 30)
@@ -215,7 +241,8 @@ class Scraped:
         """One turn of a lander."""
         stop = asyncio.Event()
         stop.set()
-        asyncio.run(run_landing(thread, store_url, place, QUICK, stop, self.turned))
+        worker = LandingWorker(store_url, place, QUICK)
+        asyncio.run(run_landing(worker, place, QUICK, stop, self.turned))
 
     @property
     def lag_seconds(self) -> float | None:
@@ -249,11 +276,3 @@ def test_a_standby_is_not_behind(store_url: str, place: Place) -> None:
     scraped.turn(store_url, place)
     leader.give_back()
     assert scraped.lag_seconds == 0
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priorities of their own")
-def test_its_thread_gives_way_to_all_others() -> None:
-    before = os.getpriority(os.PRIO_PROCESS, get_native_id())
-    with ThreadPoolExecutor(1, initializer=give_way) as thread:
-        own = thread.submit(lambda: os.getpriority(os.PRIO_PROCESS, get_native_id())).result()
-    assert (own, os.getpriority(os.PRIO_PROCESS, get_native_id())) == (NICENESS, before)

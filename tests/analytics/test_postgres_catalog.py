@@ -17,7 +17,8 @@ from analytics.erase import erase_person
 from analytics.errors import HistoryError
 from analytics.history import attach, connect
 from analytics.landing import Lander
-from analytics.landing_task import run_landing, thread
+from analytics.landing_task import run_landing
+from analytics.landing_worker import LandingWorker
 from analytics.lock import lock_of
 from analytics.place import Place, find, hand_over
 from analytics.settings import HistorySettings, S3Settings
@@ -73,7 +74,9 @@ def test_the_standby_takes_over(store: Store, store_url: str, shared: Place) -> 
     async def scene() -> None:
         stops = [asyncio.Event(), asyncio.Event()]
         landers = [
-            asyncio.create_task(run_landing(thread, store_url, shared, SETTINGS, stop))
+            asyncio.create_task(
+                run_landing(LandingWorker(store_url, shared, SETTINGS), shared, SETTINGS, stop)
+            )
             for stop in stops
         ]
         for stop, lander in zip(stops, landers, strict=True):

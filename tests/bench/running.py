@@ -53,7 +53,7 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time of the process with all its threads, and of those it began."""
+        """User and system time of the process, and of those it began."""
         return sum(map(cpu_seconds_of, family(self.pid)))
 
 
@@ -68,9 +68,12 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """User and system time of one process with all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """User and system time of one process, and of those that it began and that have ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return 0
+    return sum(map(int, fields[11:15])) / TICKS
 
 
 def make_keys() -> Keys:

@@ -33,7 +33,7 @@ from tests.servers.process import Process
 PRESET = load_preset("standard_webhooks")
 CONNECTIONS = 64
 GROWTH = 1.10  # of the memory, from the minute 5 on
-MAX_RSS_MB = 700  # with all caches full, and a merge under way
+MAX_MEMORY_MB = 700  # with all caches full, and a merge under way
 SETTLED_SECONDS = 300.0
 SPARE_FILES = 10
 MAX_WAL_BYTES = 80 << 20
@@ -42,7 +42,7 @@ SHOWN = 6  # stretches in the report, first and last of them compared
 TITLE = "Soak"
 COLUMNS = (
     "after s",
-    "RSS MB, median of a minute",
+    "memory MB, median of a minute",
     "most MB",
     "WAL MB",
     "open files",
@@ -67,7 +67,7 @@ class Sample:
     """What the service used, at one moment."""
 
     seconds: float
-    rss_mb: float
+    memory_mb: float
     wal_mb: float
     files: int  # without sockets
     sockets: int
@@ -121,21 +121,33 @@ def target_of(link: Path) -> str:
         return ""
 
 
-def rss_kb_of(pid: int) -> int:
-    """What a process holds in memory."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+def memory_kb_of(pid: int) -> int:
+    """What a process holds in memory, and its part of what it shares; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+def open_files_of(pid: int) -> list[str]:
+    """What its open files are."""
+    try:
+        links = list(Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [target_of(link) for link in links]
 
 
 def measured(pid: int, data: Path, began: float) -> Sample:
-    """What the service's processes use now: what they share in memory counts in each of them."""
+    """What the service's processes use now."""
     pids = family(pid)
-    rss = sum(map(rss_kb_of, pids))
+    memory = sum(map(memory_kb_of, pids))
     wal = sum(size_of(path) for path in data.rglob("*-wal"))
-    opened = [target_of(path) for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir()]
+    opened = [target for pid in pids for target in open_files_of(pid)]
     sockets = sum(target.startswith("socket:") for target in opened)
     files = len(opened) - sockets
-    return Sample(time.monotonic() - began, rss / 1024, wal / (1 << 20), files, sockets)
+    return Sample(time.monotonic() - began, memory / 1024, wal / (1 << 20), files, sockets)
 
 
 async def drive(
@@ -196,7 +208,7 @@ def stretches_of(samples: list[Sample]) -> list[list[Sample]]:
 
 def usual_mb(stretch: list[Sample]) -> float:
     """The memory that it uses more than for half of the time."""
-    return median(sample.rss_mb for sample in stretch)
+    return median(sample.memory_mb for sample in stretch)
 
 
 def usual_files(stretch: list[Sample]) -> int:
@@ -208,14 +220,14 @@ def grown_in(samples: list[Sample], answers: Counter[int]) -> list[str]:
     """What grew from the first minute to the last, or was answered with a failure."""
     first, *_, last = stretches_of(samples)
     most_wal = max(sample.wal_mb for sample in samples)
-    most_rss = max(sample.rss_mb for sample in samples)
+    most_memory = max(sample.memory_mb for sample in samples)
     most_sockets = max(sample.sockets for sample in samples)
     growth = usual_mb(last) / usual_mb(first)
     grown = []
-    if most_rss > MAX_RSS_MB:
-        grown.append(f"RSS reached {most_rss:.0f} MB; limit is {MAX_RSS_MB}")
+    if most_memory > MAX_MEMORY_MB:
+        grown.append(f"memory reached {most_memory:.0f} MB; limit is {MAX_MEMORY_MB}")
     if samples[-1].seconds >= 2 * SETTLED_SECONDS and growth > GROWTH:
-        grown.append(f"RSS grew by {growth - 1:.0%}")
+        grown.append(f"memory grew by {growth - 1:.0%}")
     if usual_files(last) > usual_files(first) + SPARE_FILES:
         grown.append(f"open files grew from {usual_files(first)} to {usual_files(last)}")
     if most_sockets > CONNECTIONS + SPARE_FILES:
@@ -233,7 +245,7 @@ def report_of(samples: list[Sample], answers: Counter[int], minutes: float, rate
         (
             f"{stretch[0].seconds:.0f}",
             f"{usual_mb(stretch):.0f}",
-            f"{max(s.rss_mb for s in stretch):.0f}",
+            f"{max(s.memory_mb for s in stretch):.0f}",
             f"{max(s.wal_mb for s in stretch):.1f}",
             usual_files(stretch),
             max(s.sockets for s in stretch),
@@ -247,7 +259,7 @@ def report_of(samples: list[Sample], answers: Counter[int], minutes: float, rate
             f"`make soak MINUTES={minutes:g}` at {rate:g} deliveries a second ({reached:.0f}"
             " reached), a fifth of them duplicates, forged, unreadable or for nobody:"
             f" {said}. At most {max(s.wal_mb for s in samples):.1f} MB of WAL and"
-            f" {max(s.rss_mb for s in samples):.0f} MB of memory."
+            f" {max(s.memory_mb for s in samples):.0f} MB of memory."
         ),
         "",
         *table(COLUMNS, rows),

@@ -83,4 +83,4 @@ def test_the_writer_copies_nothing_of_a_log_that_somebody_reads(
         reader.exec_driver_sql("SELECT count(*) FROM t")
         fill(connection, LONG_LOG_PAGES)
         checkpoints._copy()
-    assert not checkpoints._is_nearly_done
+    assert not checkpoints._few_left

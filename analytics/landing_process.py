@@ -1,0 +1,128 @@
+"""Landing in a process of its own, beside one that receives.
+
+Most of a landing is done by DuckDB and Arrow, in steps that hold Python's lock: on a thread it was
+most of what the slowest acknowledgements waited for. And where the system ends a process that ran
+out of memory, that is not the receiver.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+
+from analytics.errors import LandingFailed
+from analytics.landing_worker import LandingWorker, Turn, said_by
+from analytics.place import Place
+from analytics.settings import HistorySettings
+from service.logs import set_up
+
+NICENESS = 15  # with 10 acknowledgements on a busy core took longer; with 19 landing would starve
+STOPS = {signal.SIGINT, signal.SIGTERM}
+
+
+class LandingProcess:
+    """A `LandingWorker` in a process of its own; another one where that one was killed.
+
+    It hears of no signal to stop that reaches all processes of a service: what is still enriched
+    then is to be landed. It ends with whoever began it, however that ended.
+    """
+
+    def __init__(
+        self, store_url: str, place: Place, settings: HistorySettings, log_level: str
+    ) -> None:
+        self._arguments = (store_url, place, settings, log_level)
+        self._process: SpawnProcess | None = None
+        self._line: Connection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Its number; None while there is none."""
+        return self._process.pid if self._process else None
+
+    def turn(self) -> Turn:
+        """Have it land once, and tidy up when it is time.
+
+        Raises LandingFailed, also where it was ended meanwhile, or cannot be begun.
+        """
+        try:
+            line = self.begin()
+            line.send("turn")
+            answer: Turn | str = line.recv()
+        except (EOFError, ConnectionError):
+            self._drop()
+            said = "the process that lands was ended; the next turn begins another"
+            raise LandingFailed(said) from None
+        except (OSError, RuntimeError) as error:  # no memory, or no more processes allowed
+            self._drop()
+            raise LandingFailed(f"no process to land in: {error}") from error
+        if isinstance(answer, Turn):
+            return answer
+        raise LandingFailed(answer)
+
+    def begin(self) -> Connection:
+        """Begin it, where there is none: the line to it."""
+        if self._line is not None:
+            return self._line
+        self._line, line = multiprocessing.Pipe()
+        process = multiprocessing.get_context("spawn").Process(
+            target=land_when_asked, args=(line, *self._arguments), name="landing", daemon=True
+        )
+        resource_tracker.ensure_running()  # which would end the mask
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # a new process takes it over
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            line.close()  # so that the end of the process is the end of the line
+        self._process = process
+        return self._line
+
+    def close(self) -> None:
+        """Let it close everything, and wait for its end."""
+        if self._line is not None:
+            self._line.close()
+        if self._process is not None:
+            self._process.join()
+        self._line = self._process = None
+
+    def kill(self) -> None:
+        """End it: a landing under way has not happened, and its turn fails."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _drop(self) -> None:
+        self.kill()
+        self.close()
+
+
+def land_when_asked(
+    line: Connection, store_url: str, place: Place, settings: HistorySettings, log_level: str
+) -> None:
+    """Answer each message with a Turn, or with what went wrong, until the other end is closed."""
+    set_up(log_level)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    os.nice(NICENESS)
+    worker = LandingWorker(store_url, place, settings)
+    while True:
+        try:
+            line.recv()
+        except EOFError:
+            break
+        try:
+            answer: Turn | str = worker.turn()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next turn begins anew
+            answer = said_by(error)
+        line.send(answer)
+    with suppress(Exception):  # its locks are free with its end
+        worker.close()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # a landing under way has not happened
