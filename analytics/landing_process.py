@@ -37,6 +37,7 @@ class LandingProcess:
         self._arguments = (store_url, place, settings, log_level)
         self._process: SpawnProcess | None = None
         self._line: Connection | None = None
+        self._is_killed = False
 
     @property
     def pid(self) -> int | None:
@@ -46,19 +47,27 @@ class LandingProcess:
     def turn(self) -> Turn:
         """Have it land once, and tidy up when it is time.
 
-        Raises LandingFailed, also where it was ended meanwhile, or cannot be begun.
+        Raises LandingFailed, also where no process can be begun, or another was ended meanwhile.
         """
         try:
-            line = self.begin()
-            line.send("turn")
-            answer: Turn | str = line.recv()
+            try:
+                return self._ask()
+            except (EOFError, ConnectionError):  # it was ended, perhaps since the last turn
+                self._drop()
+                return self._ask()
         except (EOFError, ConnectionError):
             self._drop()
-            said = "the process that lands was ended; the next turn begins another"
-            raise LandingFailed(said) from None
+            raise LandingFailed("the process that lands was ended") from None
         except (OSError, RuntimeError) as error:  # no memory, or no more processes allowed
             self._drop()
             raise LandingFailed(f"no process to land in: {error}") from error
+
+    def _ask(self) -> Turn:
+        if self._is_killed:
+            raise LandingFailed("the process that lands was ended")
+        line = self.begin()
+        line.send("turn")
+        answer: Turn | str = line.recv()
         if isinstance(answer, Turn):
             return answer
         raise LandingFailed(answer)
@@ -90,12 +99,14 @@ class LandingProcess:
         self._line = self._process = None
 
     def kill(self) -> None:
-        """End it: a landing under way has not happened, and its turn fails."""
+        """End it for good: a landing under way has not happened, and its turn fails."""
+        self._is_killed = True
         if self._process is not None:
             self._process.kill()
 
     def _drop(self) -> None:
-        self.kill()
+        if self._process is not None:
+            self._process.kill()
         self.close()
 
 
