@@ -9,10 +9,11 @@ PostgreSQL those are snapshots, because transactions commit in another order tha
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 
 import duckdb
@@ -26,7 +27,7 @@ from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.rows import deliveries_of, size_of, to_arrow
 from analytics.settings import HistorySettings
-from analytics.upkeep import drop_old, merge_small_files, prepare
+from analytics.upkeep import drop_old, merges, prepare
 from analytics.views import EPOCH_MS, ID_SHIFT
 from service.store import Store
 from service.store.news import mark, news
@@ -128,23 +129,37 @@ class Lander:
         return self.land()
 
     def maintain(self) -> bool:
-        """Merge small files, expire old snapshots, delete old files. Meant for once a minute.
+        """All of the upkeep at once; False where a reader holds merges off: try again soon."""
+        return all(self.upkeep())
 
-        False where a reader holds merges off: to be tried again soon.
+    def upkeep(self) -> Iterator[bool]:
+        """Merge small files, expire old snapshots, delete old files, in steps. For once a minute.
+
+        A step is one table's, so that a landing can come between two. False where a reader holds
+        merges off: the same step comes again.
         """
+        self._merged_count += 1
+        for statement in merges(self._merged_count):
+            while not self._beside_no_reader(partial(self._lake.execute, statement)):
+                yield False
+            yield True
+        drop = partial(drop_old, self._lake, self._place, self._settings, self._clock())
+        while not self._beside_no_reader(drop):
+            yield False
+        # Only an end of its DuckDB gives back what a merge took: it was 50 MB more each time.
+        fresh = self._open()
+        self._lake.close()
+        self._lake = fresh
+        yield True
+
+    def _beside_no_reader(self, step: Callable[[], object]) -> bool:
         with held(self._writer, WRITER_WAIT_SECONDS):
             if not self._merge.take():
                 return False
             try:
-                self._merged_count += 1
-                merge_small_files(self._lake, self._merged_count)
-                drop_old(self._lake, self._place, self._settings, self._clock())
+                step()
             finally:
                 self._merge.give_back()
-            # Only an end of its DuckDB gives back what a merge took: it was 50 MB more each time.
-            fresh = self._open()
-            self._lake.close()
-            self._lake = fresh
         return True
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from analytics.place import Place
 from analytics.settings import HistorySettings
 from service.logs import set_up
 
-NICENESS = 15  # with 10 acknowledgements on a busy core took longer; with 19 landing would starve
+NICENESS = 12  # with 4 acknowledgements on a busy core took longer; with 19 landing would starve
 STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -45,7 +45,7 @@ class LandingProcess:
         return self._process.pid if self._process else None
 
     def turn(self) -> Turn:
-        """Have it land once, and tidy up when it is time.
+        """Have it land once, and take a step of the upkeep when it is time.
 
         Raises LandingFailed, also where no process can be begun, or another was ended meanwhile.
         """

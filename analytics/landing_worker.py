@@ -1,6 +1,7 @@
 """What lands in the background, a turn at a time: the lock, the store and the lander."""
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -28,7 +29,10 @@ class Worker(Protocol):
     """Lands when asked: here, or in a process of its own (`analytics.landing_process`)."""
 
     def turn(self) -> Turn:
-        """Land once, and tidy up when it is time. After any error the next turn begins anew."""
+        """Land once, and take a step of the upkeep when it is time.
+
+        After any error the next turn begins anew.
+        """
 
     def close(self) -> None:
         """Close everything, and let another lander lead."""
@@ -45,10 +49,11 @@ class LandingWorker:
         self._lock = lock_of(place, "lander")
         self._opened = ExitStack()
         self._lander: Lander | None = None
+        self._upkeep: Iterator[bool] | None = None
         self._maintained_at = time.monotonic()
 
     def turn(self) -> Turn:
-        """Land once, and tidy up when it is time.
+        """Land once, and take a step of the upkeep when it is time.
 
         Another lander may take the lead after any error, as everything is closed then.
         """
@@ -64,10 +69,18 @@ class LandingWorker:
             return Turn(leads=False)
         lander = self._lander or self._open()
         landed = lander.land()
-        due = time.monotonic() - self._maintained_at >= self._settings.merge_seconds
-        if due and lander.maintain():
-            self._maintained_at = time.monotonic()
+        self._tidy(lander)
         return Turn(leads=True, rows=landed.rows, lag_seconds=landed.lag_seconds)
+
+    def _tidy(self, lander: "Lander") -> None:
+        """A step of the upkeep that is due, if any: what is landed next waits for no more."""
+        if self._upkeep is None:
+            if time.monotonic() - self._maintained_at < self._settings.merge_seconds:
+                return
+            self._upkeep = lander.upkeep()
+        if next(self._upkeep, None) is None:
+            self._upkeep = None
+            self._maintained_at = time.monotonic()
 
     def _open(self) -> "Lander":
         from analytics.landing import Lander
@@ -87,7 +100,7 @@ class LandingWorker:
             self._lock.give_back()
 
     def _let_go(self) -> None:
-        self._lander = None
+        self._lander = self._upkeep = None
         self._opened.close()
 
     def kill(self) -> None:

@@ -1,5 +1,6 @@
 """Keeping the history's files few and its old snapshots short-lived."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import duckdb
@@ -81,18 +82,21 @@ def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
 
 
-def merge_small_files(connection: duckdb.DuckDBPyConnection, turn: int) -> None:
-    """Move inlined rows into files and merge small files. `turn` counts the calls (minutes)."""
-    connection.execute(f"CALL ducklake_flush_inlined_data('{NAME}')")
+def merges(turn: int) -> Iterator[str]:
+    """Statements that move inlined rows into files and merge small files, one table's each.
+
+    `turn` counts the calls (minutes).
+    """
+    yield f"CALL ducklake_flush_inlined_data('{NAME}')"
     # A file with deleted rows is not merged, and the next landing deletes the row of `landings`.
-    connection.execute(
-        f"CALL ducklake_rewrite_data_files('{NAME}', 'landings', delete_threshold => 0)"
-    )
+    yield f"CALL ducklake_rewrite_data_files('{NAME}', 'landings', delete_threshold => 0)"
     for below_bytes, every in TIERS:
         if turn % every == 0:
-            connection.execute(
-                f"CALL ducklake_merge_adjacent_files('{NAME}', max_file_size => {below_bytes})"
-            )
+            for table in TABLES:
+                yield (
+                    f"CALL ducklake_merge_adjacent_files('{NAME}', '{table.name}',"
+                    f" max_file_size => {below_bytes})"
+                )
 
 
 def drop_old(
