@@ -43,9 +43,11 @@ def test_a_pause_lasts(took: float, failures: int, leads: bool, pause: float) ->
 
 
 @pytest.fixture
-def worker(store: Store, store_url: str, place: Place) -> LandingWorker:
+def worker(store: Store, store_url: str, place: Place) -> Iterator[LandingWorker]:
     """Lands the store on the thread that asks."""
-    return LandingWorker(store_url, place, QUICK)
+    made = LandingWorker(store_url, place, QUICK)
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -128,6 +130,18 @@ def test_a_second_lander_waits_and_takes_over(worker: Worker, store: Store, plac
     with capture_logs() as logged:
         asyncio.run(scene())
     assert [line["event"] for line in logged] == ["landing_waits", "landing_leads"]
+
+
+def test_turn_by_turn_small_files_are_merged(worker: Worker, store: Store, place: Place) -> None:
+    def file_count() -> int:
+        with connect(place) as history:
+            files = history.sql("SELECT count(*) FROM ducklake_list_files('history', 'events')")
+            return int(files.item())
+
+    for _ in range(3):
+        put_events(store, 1)
+        worker.turn()
+    until(lambda: worker.turn() and file_count() == 1)
 
 
 def test_another_process_lands_where_one_was_killed(process: LandingProcess, store: Store) -> None:
