@@ -9,7 +9,7 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
@@ -37,6 +37,7 @@ from service.settings import (
 )
 
 if TYPE_CHECKING:
+    from analytics.landing_process import LandingProcess
     from analytics.place import Place
     from enrich.actions.worker import ActionWorker
     from enrich.composition import Stage
@@ -195,6 +196,8 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
     stop_on_signals(receiving)
     metrics = Metrics()
     with ExitStack() as opened:
+        place = history_of(settings) if land and settings.history.enabled else None
+        lander = opened.enter_context(begin_lander(settings, place)) if place else None
         store = opened.enter_context(closing(open_configured_store(settings)))
         address = opened.enter_context(
             listener(build_app(settings, store, metrics), settings.receive)
@@ -202,10 +205,9 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
             else operations_listener(settings.metrics, settings.admin_token, store, metrics)
         )
         made = make_workers(settings, store, metrics)
-        place = history_of(settings) if land and settings.history.enabled else None
         async with asyncio.TaskGroup() as stages:
-            if place is not None:
-                stages.create_task(run_lander(settings, place, metrics, landing))
+            if place and lander:
+                stages.create_task(run_lander(lander, settings, place, metrics, landing))
             workers = stages.create_task(run_workers(made, working))
             stages.create_task(
                 run_retention(store, settings.retention, settings.sources, receiving)
@@ -273,15 +275,32 @@ async def run_workers(workers: Workers, stop: asyncio.Event) -> None:
         await workers.acting.close()
 
 
-async def run_lander(
-    settings: Settings, place: "Place", metrics: "Metrics", stop: asyncio.Event
-) -> None:
-    """Copy facts into the history until `stop`, then once more, in a process of its own."""
+@contextmanager
+def begin_lander(settings: Settings, place: "Place") -> "Iterator[LandingProcess]":
+    """The process that lands, while the block runs; its start takes as long as that of the rest."""
     from analytics.landing_process import LandingProcess
+
+    lander = LandingProcess(settings.store_url, place, settings.history, settings.log_level)
+    try:
+        with suppress(OSError, RuntimeError):  # its first turn tries again, and says why
+            lander.begin()
+        yield lander
+    finally:
+        lander.kill()
+        lander.close()
+
+
+async def run_lander(
+    lander: "LandingProcess",
+    settings: Settings,
+    place: "Place",
+    metrics: "Metrics",
+    stop: asyncio.Event,
+) -> None:
+    """Copy facts into the history until `stop`, then once more."""
     from analytics.landing_task import counted_in, run_landing
 
-    worker = LandingProcess(settings.store_url, place, settings.history, settings.log_level)
-    await run_landing(worker, place, settings.history, stop, counted_in(metrics))
+    await run_landing(lander, place, settings.history, stop, counted_in(metrics))
 
 
 def history_of(settings: Settings) -> "Place":

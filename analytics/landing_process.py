@@ -116,6 +116,8 @@ def land_when_asked(
     """Answer each message with a Turn, or with what went wrong, until the other end is closed."""
     set_up(log_level)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    import analytics.landing  # noqa: F401 - before it gives way: half a second of work
+
     os.nice(NICENESS)
     worker = LandingWorker(store_url, place, settings)
     while True:
