@@ -19,8 +19,8 @@ class Checkpoints:
     Nobody waits for this copy: readers and the writer go on. The log restarts only where all of it
     is copied when a transaction begins, and while others commit a copy ends too late for that.
     Hence the writer copies the last few pages of a long log itself, between two transactions; that
-    syncs what the thread has copied too. SQLite's own `wal_autocheckpoint` would do that
-    with however many pages are left, after a long read with all of them; the writer has none.
+    syncs what the thread has copied too. SQLite's own `wal_autocheckpoint`, which the writer has
+    not, would copy however many pages are left: all of them after a long read.
     """
 
     def __init__(self, engine: Engine) -> None:

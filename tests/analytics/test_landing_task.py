@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,7 +154,12 @@ def test_another_process_lands_where_one_was_killed(process: LandingProcess, sto
 
 
 def test_a_turn_that_is_cancelled_ends_at_once(process: LandingProcess, place: Place) -> None:
-    """What lands is stopped, so that its turn lasts for ever."""
+    """What lands is stopped, so that its turn lasts until somebody kills it."""
+    late = threading.Event()
+
+    def kill_late() -> None:
+        late.set()
+        process.kill()
 
     async def scene() -> None:
         leads = asyncio.Event()
@@ -165,11 +171,15 @@ def test_a_turn_that_is_cancelled_ends_at_once(process: LandingProcess, place: P
         os.kill(process.pid, signal.SIGSTOP)
         leads.clear()
         await asyncio.wait([landing], timeout=0.2)  # by then it asks for the next one
+        rescue = threading.Timer(20, kill_late)
+        rescue.start()
         landing.cancel()
         await asyncio.wait([landing], timeout=30)
+        rescue.cancel()
         assert landing.cancelled()
 
     asyncio.run(scene())
+    assert not late.is_set()
 
 
 def test_a_failure_in_its_process_is_told(store_url: str, tmp_path: Path) -> None:
