@@ -122,7 +122,7 @@ class Batching:
         try:
             writes = [(e.arrival, e.arrival.size_bytes, e) for e in entries]
             if writes:
-                self._store.write_each(store_arrivals, writes)
+                self._store.take_in(store_arrivals, writes)
         except BaseException:
             fail(entries)
             raise

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -68,7 +67,11 @@ def words_of(connection: Connection) -> Any:
 
 
 class Store:
-    """Reads for anybody, writes through one thread that commits many callers' together."""
+    """Reads for anybody, writes through threads that commit many callers' together.
+
+    On PostgreSQL there are two, so that deliveries, which somebody waits for, do not queue behind
+    what becomes of events. SQLite has one: it takes one transaction at a time anyway.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -78,18 +81,18 @@ class Store:
         self._single_reads: Engine = self._words.for_single_reads(engine)
         self._wake = PostgresWake(engine.url) if self.dialect == "postgresql" else LocalWake()
         self._checkpoints = Checkpoints(engine) if self.dialect == "sqlite" else None
-        self._lock = threading.Lock()
+        self._writer = self._new_writer()
+        self._intake = self._new_writer() if self.dialect == "postgresql" else self._writer
+        self._introducing = threading.Lock()
         self._ids: IdMaker | None = None
         self._closed = False
 
-    @cached_property
-    def _writer(self) -> Writer:
-        with self._lock:
-            engine = self.engine.execution_options(hooksift_writes=True)
-            return Writer(engine, self._introduce, self._words, self._committed)
+    def _new_writer(self) -> Writer:
+        engine = self.engine.execution_options(hooksift_writes=True)
+        return Writer(engine, self._introduce, self._words, self._committed)
 
     def _committed(self, connection: Connection, kinds: set[str]) -> None:
-        """Pass on that something was committed, and which kinds of work; on the writer thread."""
+        """Pass on that something was committed, and which kinds of work; on a writer's thread."""
         if kinds:
             self._wake.announce(kinds)
         if self._checkpoints is not None:
@@ -103,15 +106,16 @@ class Store:
         return self._ids.take(count)
 
     def _introduce(self, connection: Connection) -> None:
-        """Prepare the writer's connection, and take this process's node, once; on its thread."""
+        """Prepare a writer's connection, and take this process's node, once; on its thread."""
         self._words.prepare_writer(connection)
-        if self._ids is None:
-            with connection.begin():
-                node = connection.exec_driver_sql(TAKE_NODE).scalar_one()
-            self._ids = IdMaker(int(node))
+        with self._introducing:
+            if self._ids is None:
+                with connection.begin():
+                    node = connection.exec_driver_sql(TAKE_NODE).scalar_one()
+                self._ids = IdMaker(int(node))
 
     def write(self, handler: Handler, payload: Any, size_bytes: int = 0) -> "asyncio.Future[Any]":
-        """Run `handler` on the writer thread; the future holds this payload's result once on disk.
+        """Run `handler` on a thread that writes; the future has this payload's result once on disk.
 
         handler(connection, tx, payloads) gets every payload waiting for it and returns a result for
         each, in order; it may be called again with some of them after a transaction was undone.
@@ -123,11 +127,11 @@ class Store:
         self._writer.submit([Job(handler, payload, future, loop, size_bytes)])
         return future
 
-    def write_each(self, handler: Handler, writes: Sequence[tuple[Any, int, Outcome]]) -> None:
-        """The same for many payloads, each with its size, and who is told on this event loop."""
+    def take_in(self, handler: Handler, writes: Sequence[tuple[Any, int, Outcome]]) -> None:
+        """The same for many deliveries, each with its size, and who is told on this event loop."""
         loop = asyncio.get_running_loop()
         jobs = [Job(handler, payload, outcome, loop, size) for payload, size, outcome in writes]
-        self._writer.submit(jobs)
+        self._intake.submit(jobs)
 
     def write_now(self, handler: Handler, payload: Any) -> Any:
         """The same for plain code: blocks until the commit is on disk."""
@@ -163,14 +167,14 @@ class Store:
     @property
     def waiting_count(self) -> int:
         """Payloads that wait for a transaction."""
-        return self._writer.waiting_count
+        return sum(writer.waiting_count for writer in {self._intake, self._writer})
 
     def close(self) -> None:
         """Commit what is queued, stop the threads, close the connections."""
         if not self._closed:
             self._closed = True
-            if "_writer" in self.__dict__:
-                self._writer.close()
+            for writer in (self._intake, self._writer):
+                writer.close()
             if self._checkpoints is not None:
                 self._checkpoints.close()
             self._wake.close()

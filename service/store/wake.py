@@ -27,7 +27,7 @@ class LocalWake:
         self._subscribers.append((kind, loop, callback))
 
     def announce(self, kinds: set[str]) -> None:
-        """Work of these kinds was committed; called on the writer thread."""
+        """Work of these kinds was committed; called on a writer's thread."""
         for kind, loop, callback in self._subscribers:
             if kind in kinds:
                 try:
@@ -81,10 +81,11 @@ class PostgresWake(LocalWake):
             thread.join(timeout=5)
 
     def _start(self, name: str, target: Callable[[], None]) -> None:
-        if name not in self._threads:
-            thread = threading.Thread(target=target, name=f"store-{name}", daemon=True)
-            self._threads[name] = thread
-            thread.start()
+        with self._lock:
+            if name not in self._threads:
+                thread = threading.Thread(target=target, name=f"store-{name}", daemon=True)
+                self._threads[name] = thread
+                thread.start()
 
     def _notify(self) -> None:
         while not self._stop.is_set():

@@ -75,7 +75,7 @@ class Job(msgspec.Struct, eq=False):
 
 
 class Writer:
-    """The one thread that writes.
+    """A thread that writes, from the first job on.
 
     `introduce` sees each new connection first, `committed` hears of each transaction, and which
     kinds of work it brought.
@@ -99,8 +99,7 @@ class Writer:
         self._idle = self._closed = False
         self._connection: Connection | None = None
         self._begun: int | None = None  # a transaction that nothing was written in
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs; on their own event loop where they have one.
@@ -117,6 +116,10 @@ class Writer:
                 else:
                     self._jobs.append(job)
                     self._waiting_bytes += job.size_bytes
+            if self._thread is None and self._jobs:
+                thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+                thread.start()
+                self._thread = thread
             if self._idle and self._jobs:
                 self._idle = False
                 self._news.notify()
@@ -143,7 +146,8 @@ class Writer:
         with self._news:
             self._closed = True
             self._news.notify()
-        self._thread.join()
+        if self._thread is not None:
+            self._thread.join()
 
     def _run(self) -> None:
         while self._write_next():

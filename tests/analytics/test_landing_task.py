@@ -299,3 +299,10 @@ def test_a_standby_is_not_behind(store_url: str, place: Place) -> None:
     scraped.turn(store_url, place)
     leader.give_back()
     assert scraped.lag_seconds == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_its_process_does_without_pandas(process: LandingProcess, store: Store) -> None:
+    put_events(store, 5)
+    process.turn()
+    assert "pandas" not in Path(f"/proc/{process.pid}/maps").read_text()

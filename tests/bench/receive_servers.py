@@ -151,17 +151,17 @@ def ours(url: str, secret: str, *, commit: bool = True) -> Any:
     logs.set_up()
     store = open_store(url)
     store.new_ids()
-    write_each = store.write_each
+    take_in = store.take_in
 
     def answer_at_once(handler: Any, writes: Any) -> None:
         if handler is not store_arrivals:
-            write_each(handler, writes)
+            take_in(handler, writes)
             return
         for arrival, _, outcome in writes:
             outcome.set_result(Receipt(arrival.id, len(arrival.events), False))
 
     if not commit:
-        store.write_each = answer_at_once  # type: ignore[method-assign]
+        store.take_in = answer_at_once  # type: ignore[method-assign]
     receive = ReceiveSettings()
     settings = SourceSettings(preset=PRESET, secret=secret)
     endpoint = compile_endpoint("bench", settings, receive, load_presets(), b"k" * 32)
