@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,7 @@ def _bury(
         for delivery in deliveries
         for digest in (*keys.get(delivery, ()), *lost_keys(connection, delivery))
     ]
+    held.sort(key=itemgetter("digest"))  # as intake takes them, so that neither waits in a circle
     if held:
         connection.execute(
             text(

@@ -22,6 +22,7 @@ from service.lifecycle.pacing import FIRST_ROWS, next_limit, timed
 from service.settings import RetentionSettings, SourceSettings
 from service.store import Store
 from service.store.look import first_id_at
+from service.store.store import words_of
 from service.store.tables import to_microseconds
 
 log = structlog.get_logger("hooksift.retention")
@@ -197,7 +198,7 @@ class _SurplusRefusals:
 
 
 class _ExpiredKeys:
-    """Dedup keys that no provider can repeat any more."""
+    """Dedup keys that no provider can repeat any more, except those that are being renewed."""
 
     def __init__(self, now: int) -> None:
         self._values = {"now": now}
@@ -206,7 +207,8 @@ class _ExpiredKeys:
         deleted = connection.execute(
             text(
                 "DELETE FROM dedup_keys WHERE digest IN (SELECT digest FROM dedup_keys"
-                " WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)"
+                " WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit"
+                f"{words_of(connection).LEFT_ALONE})"
             ),
             {**self._values, "limit": limit},
         )

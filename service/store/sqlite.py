@@ -24,6 +24,7 @@ PRAGMAS = (
 )
 # Which events of a source lie between two ids, for the index on (source, id).
 OF_SOURCE = "source = :source AND id > :after AND id < :end"
+LEFT_ALONE = ""  # nobody else writes meanwhile
 
 
 def make_engine(url: URL) -> Engine:

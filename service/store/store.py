@@ -81,15 +81,16 @@ class Store:
         self._single_reads: Engine = self._words.for_single_reads(engine)
         self._wake = PostgresWake(engine.url) if self.dialect == "postgresql" else LocalWake()
         self._checkpoints = Checkpoints(engine) if self.dialect == "sqlite" else None
-        self._writer = self._new_writer()
-        self._intake = self._new_writer() if self.dialect == "postgresql" else self._writer
+        self._writer = self._intake = self._new_writer("store-writer")
+        if self.dialect == "postgresql":
+            self._intake = self._new_writer("store-intake")
         self._introducing = threading.Lock()
         self._ids: IdMaker | None = None
         self._closed = False
 
-    def _new_writer(self) -> Writer:
+    def _new_writer(self, name: str) -> Writer:
         engine = self.engine.execution_options(hooksift_writes=True)
-        return Writer(engine, self._introduce, self._words, self._committed)
+        return Writer(name, engine, self._introduce, self._words, self._committed)
 
     def _committed(self, connection: Connection, kinds: set[str]) -> None:
         """Pass on that something was committed, and which kinds of work; on a writer's thread."""

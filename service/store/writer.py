@@ -83,11 +83,13 @@ class Writer:
 
     def __init__(
         self,
+        name: str,
         engine: Engine,
         introduce: Callable[[Connection], None],
         transactions: Transactions,
         committed: Callable[[Connection, set[str]], None],
     ) -> None:
+        self._name = name
         self._engine = engine
         self._introduce = introduce
         self._transactions = transactions
@@ -104,11 +106,15 @@ class Writer:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Queue jobs; on their own event loop where they have one.
 
-        Those that a closed store, or one where 20,000 jobs or 256 MB wait, cannot take fail at once
-        with StoreUnavailable.
+        Those that a closed writer, or one where 20,000 jobs or 256 MB wait, cannot take fail at
+        once with StoreUnavailable.
         """
         refused: list[tuple[Job, str]] = []
         with self._lock:
+            if self._thread is None and not self._closed:
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
             for job in jobs:
                 refusal = self._refusal(job)
                 if refusal:
@@ -116,10 +122,6 @@ class Writer:
                 else:
                     self._jobs.append(job)
                     self._waiting_bytes += job.size_bytes
-            if self._thread is None and self._jobs:
-                thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
-                thread.start()
-                self._thread = thread
             if self._idle and self._jobs:
                 self._idle = False
                 self._news.notify()

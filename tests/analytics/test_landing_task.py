@@ -6,6 +6,7 @@ import resource
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from analytics.landing_worker import LandingWorker, Turn, Worker
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
+from hooksift import Settings, begin_lander
 from service.metrics import Metrics
 from service.store import Store
 from tests.analytics.store_facts import put_events
@@ -201,14 +203,38 @@ def test_a_signal_to_all_processes_leaves_the_landing_to_the_one_that_stops_it(
     assert process.turn().rows == {"events": 5}
 
 
-def test_a_process_that_cannot_be_begun_is_said(process: LandingProcess) -> None:
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """None may be opened meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
-        with pytest.raises(LandingFailed, match="Too many open files"):
-            process.turn()
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_process_that_cannot_be_begun_is_said(process: LandingProcess) -> None:
+    with no_more_files(), pytest.raises(LandingFailed, match="Too many open files"):
+        process.turn()
+
+
+def test_a_service_starts_without_the_process_that_cannot_be_begun_yet(
+    store: Store, store_url: str, place: Place, tmp_path: Path
+) -> None:
+    put_events(store, 5)
+    settings = Settings(data=tmp_path, store=store_url)
+    with ExitStack() as opened:
+        with no_more_files():
+            process = opened.enter_context(begin_lander(settings, place))
+        assert process.turn().rows == {"events": 5}
+
+
+def test_a_process_that_ends_each_time_is_said(store_url: str, place: Place) -> None:
+    process = LandingProcess(store_url, place, QUICK, "no such level")  # at which its start fails
+    with pytest.raises(LandingFailed, match="was ended"):
+        process.turn()
+    process.close()
 
 
 def test_its_process_gives_way_to_all_others(process: LandingProcess) -> None:

@@ -1,17 +1,19 @@
 """What is over its time goes, in small pieces; everything else stays."""
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
 from service.lifecycle.events_by_age import OldEvents
 from service.lifecycle.retention import Forgotten, before, forget, run_retention
 from service.settings import RetentionSettings, SourceSettings
-from service.store import Store
+from service.store import Store, open_store
 from service.store.look import first_id_at
 from service.store.queue import ENRICH, NewWork, enqueue
 from service.store.tables import to_microseconds
@@ -193,20 +195,54 @@ def test_refusals_above_their_number_go_oldest_first(store: Store) -> None:
     assert [row.id for row in rows(store, "refusals")] == aged(1, kept + 5)[5:]
 
 
-def test_expired_dedup_keys_go_and_no_other(store: Store) -> None:
-    def add(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
-        for day in (-1, 1):
+def add_keys(store: Store, *days: int) -> None:
+    """Dedup keys that expire so many days from now, of deliveries with these numbers."""
+
+    def add(connection: Connection, _tx: int, payloads: Sequence[int]) -> list[None]:
+        for day in payloads:
             at = to_microseconds(NOW + timedelta(days=day))
             statement = (
                 "INSERT INTO dedup_keys (digest, delivery_id, expires_at)"
-                f" VALUES ({literal(connection, day + 2)}, {day + 2}, {at})"
+                f" VALUES ({literal(connection, day + 2)}, {day}, {at})"
             )
             connection.exec_driver_sql(statement)
         return [None] * len(payloads)
 
-    store.write_now(add, None)
+    for day in days:
+        store.write_now(add, day)
+
+
+def test_expired_dedup_keys_go_and_no_other(store: Store) -> None:
+    add_keys(store, -1, 1)
     assert round_of(store) == {"dedup_keys": 1}
-    assert [row.delivery_id for row in rows(store, "dedup_keys", "delivery_id")] == [3]
+    assert [row.delivery_id for row in rows(store, "dedup_keys", "delivery_id")] == [1]
+
+
+def test_a_dedup_key_that_is_just_renewed_stays(postgres_url: str) -> None:
+    """As by intake, when the same comes again after a while."""
+    store = open_store(postgres_url)
+    add_keys(store, -1)
+    with psycopg.connect(postgres_url) as raw:
+        raw.execute(
+            "UPDATE dedup_keys SET expires_at = %s", [to_microseconds(NOW + timedelta(days=1))]
+        )
+        retention = threading.Thread(target=round_of, args=[store])
+        retention.start()
+        until(lambda: not retention.is_alive() or waits_for_a_lock(store))
+        raw.commit()
+        retention.join()
+    assert len(rows(store, "dedup_keys", "delivery_id")) == 1
+    store.close()
+
+
+def waits_for_a_lock(store: Store) -> bool:
+    """Whether anybody does, in this PostgreSQL database."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with store.read_once() as connection:
+        return bool(connection.exec_driver_sql(query).scalar_one())
 
 
 def literal(connection: Connection, byte: int) -> str:
