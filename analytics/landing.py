@@ -97,13 +97,14 @@ class Lander:
         with store.read() as connection:
             self._identity = identity_of(connection)
 
-    def _open(self) -> duckdb.DuckDBPyConnection:
+    def _open(self, *, again: bool = False) -> duckdb.DuckDBPyConnection:
         return attach(
             self._place,
             read_only=False,
             threads=self._settings.threads,
             memory_mb=self._settings.memory_mb,
             inline_rows=self._settings.inline_rows,
+            verify_extensions=not again,
         )
 
     def land(self) -> Landed:
@@ -133,7 +134,7 @@ class Lander:
         return all(self.upkeep())
 
     def upkeep(self) -> Iterator[bool]:
-        """Merge small files, expire old snapshots, delete old files, in steps. For once a minute.
+        """Merge small files, expire old snapshots, delete old files, in steps. For now and then.
 
         A step is one table's, so that a landing can come between two. False where a reader holds
         merges off: the same step comes again.
@@ -147,7 +148,7 @@ class Lander:
         while not self._beside_no_reader(drop):
             yield False
         # Only an end of its DuckDB gives back what a merge took: it was 50 MB more each time.
-        fresh = self._open()
+        fresh = self._open(again=True)
         self._lake.close()
         self._lake = fresh
         yield True

@@ -56,7 +56,7 @@ class HistorySettings(BaseModel):
         " their own; an SQLite catalog holds none",
     )
     merge_seconds: float = Field(
-        default=60, gt=0, description="pause between merges of small files"
+        default=30, gt=0, description="pause between merges of small files"
     )
     snapshot_hours: float = Field(
         default=24, ge=0, description="how long old snapshots can be read (AT VERSION)"

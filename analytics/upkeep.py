@@ -11,9 +11,9 @@ from analytics.place import Place
 from analytics.settings import HistorySettings
 from analytics.views import VIEWS
 
-# Files are merged among their like, so that a byte is rewritten a few times, not once a minute:
-# (files below this size, in steps of so many minutes).
-TIERS = ((1_000_000, 1), (16_000_000, 15), (128_000_000, 240))
+# Files are merged among their like, so that a byte is rewritten a few times, not with each merge:
+# (files below this size, in each so many rounds). A round is less than a minute.
+TIERS = ((1_000_000, 1), (16_000_000, 20), (128_000_000, 320))
 TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
 ROW_GROUP_SIZE = ("32MB", "32000000")  # of rows in memory: by their count, wide ones filled it
 
@@ -85,7 +85,7 @@ def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
 def merges(turn: int) -> Iterator[str]:
     """Statements that move inlined rows into files and merge small files, one table's each.
 
-    `turn` counts the calls (minutes).
+    `turn` counts the calls, the rounds.
     """
     yield f"CALL ducklake_flush_inlined_data('{NAME}')"
     # A file with deleted rows is not merged, and the next landing deletes the row of `landings`.

@@ -213,3 +213,16 @@ def test_more_than_fits_in_memory_is_merged(store: Store, place: Place, later: L
         assert lander.maintain()
         with connect(place) as history:
             assert len(data_files(history)) == 1
+
+
+def test_what_the_lander_loads_was_verified_once(lander: Lander) -> None:
+    asked = "SELECT current_setting('allow_unsigned_extensions')"
+    first = lander._lake.execute(asked).fetchone()
+    lander.maintain()
+    assert (first, lander._lake.execute(asked).fetchone()) == ((False,), (True,))
+
+
+def test_what_a_reader_loads_is_verified(lander: Lander, place: Place) -> None:
+    with connect(place) as history:
+        asked = "SELECT current_setting('allow_unsigned_extensions') AS allowed"
+        assert history.sql(asked).item() is False
