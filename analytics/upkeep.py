@@ -12,7 +12,7 @@ from analytics.settings import HistorySettings
 from analytics.views import VIEWS
 
 # Files are merged among their like, so that a byte is rewritten a few times, not with each merge:
-# (files below this size, in each so many rounds). A round is less than a minute.
+# (files below this size, in each so many rounds). By default a round takes less than a minute.
 TIERS = ((1_000_000, 1), (16_000_000, 20), (128_000_000, 320))
 TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
 ROW_GROUP_SIZE = ("32MB", "32000000")  # of rows in memory: by their count, wide ones filled it
