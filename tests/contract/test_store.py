@@ -18,23 +18,7 @@ from service.errors import NotStorable, StoreUnavailable
 from service.store import Store, open_store
 from service.store.wake import CHANNEL, PostgresWake
 from service.store.writer import MAX_BATCH_BYTES, MAX_WAITING, MAX_WAITING_BYTES
-
-
-def put(connection: Connection, tx: int, names: Sequence[Any]) -> list[int]:
-    for name in names:
-        connection.execute(
-            text("INSERT INTO store_facts (name, number, value) VALUES (:name, :tx, '')"),
-            {"name": name, "tx": tx},
-        )
-    return [tx] * len(names)
-
-
-def kept(store: Store, like: str = "t-%") -> list[str]:
-    with store.read() as connection:
-        found = connection.execute(
-            text("SELECT name FROM store_facts WHERE name LIKE :like ORDER BY name"), {"like": like}
-        )
-        return list(found.scalars())
+from tests.contract.names import kept, put
 
 
 class Large:

@@ -1,30 +1,13 @@
 """What Store.take_in promises, on every database."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from busy_writer import Gate
-from sqlalchemy import Connection, text
 
 from service.store import Store, open_store
-
-
-def put(connection: Connection, tx: int, names: Sequence[Any]) -> list[int]:
-    for name in names:
-        connection.execute(
-            text("INSERT INTO store_facts (name, number, value) VALUES (:name, :tx, '')"),
-            {"name": name, "tx": tx},
-        )
-    return [tx] * len(names)
-
-
-def kept(store: Store) -> list[str]:
-    with store.read() as connection:
-        found = connection.execute(
-            text("SELECT name FROM store_facts WHERE name LIKE 't-%' ORDER BY name")
-        )
-        return list(found.scalars())
+from tests.contract.names import kept, put
 
 
 def taken_in(store: Store, *names: str) -> "list[asyncio.Future[Any]]":
