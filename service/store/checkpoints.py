@@ -33,8 +33,9 @@ class Checkpoints:
     def committed(self, connection: Connection) -> None:
         """Something was committed on this connection, the writer's; called on its thread."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="store-checkpoints", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="store-checkpoints", daemon=True)
+            thread.start()
+            self._thread = thread
         if self._few_left:
             self._few_left = False
             with suppress(*DATABASE_ERRORS):  # a full disk: the next commit meets it, and says so

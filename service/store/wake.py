@@ -84,8 +84,8 @@ class PostgresWake(LocalWake):
         with self._lock:
             if name not in self._threads:
                 thread = threading.Thread(target=target, name=f"store-{name}", daemon=True)
-                self._threads[name] = thread
                 thread.start()
+                self._threads[name] = thread
 
     def _notify(self) -> None:
         while not self._stop.is_set():

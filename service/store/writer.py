@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import msgspec
+import structlog
 from sqlalchemy import Connection, Engine
 
 from service.errors import NotStorable, StoreUnavailable
@@ -23,6 +24,8 @@ from service.store.faults import (
     is_database_error,
     is_payload_fault,
 )
+
+log = structlog.get_logger("hooksift.store")
 
 # handler(connection, tx, payloads) -> results, one for each payload, in their order
 Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
@@ -217,7 +220,10 @@ class Writer:
         except BaseException:
             self._roll_back(connection)
             raise
-        self._committed(connection, woken)
+        try:
+            self._committed(connection, woken)
+        except Exception as error:  # noqa: BLE001 - it is on disk: nobody may hear that it failed
+            log.warning("commit_not_announced", reason=str(error))
 
     def _handle(self, connection: Connection, tx: int, batch: list[Job]) -> None:
         groups: dict[Handler, list[Job]] = {}

@@ -1,19 +1,28 @@
 """What Store.take_in promises, on every database."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from busy_writer import Gate
+from sqlalchemy import Connection
 
-from service.store import Store, open_store
+from service.store import Handler, Store, open_store
+from service.store.queue import NewWork, enqueue
+from service.store.wake import LocalWake
 from tests.contract.names import kept, put
 
 
-def taken_in(store: Store, *names: str) -> "list[asyncio.Future[Any]]":
+def put_work(connection: Connection, tx: int, names: Sequence[Any]) -> list[int]:
+    """A handler: write each name down, and the work it brings."""
+    enqueue(connection, [NewWork(tx, "t", name, "s", 1, 0) for name in names])
+    return put(connection, tx, names)
+
+
+def taken_in(store: Store, *names: str, handler: Handler = put) -> "list[asyncio.Future[Any]]":
     """What becomes of each."""
     futures = [asyncio.get_running_loop().create_future() for _ in names]
-    store.take_in(put, [(name, 0, told) for name, told in zip(names, futures, strict=True)])
+    store.take_in(handler, [(name, 0, told) for name, told in zip(names, futures, strict=True)])
     return futures
 
 
@@ -74,3 +83,19 @@ def test_all_that_one_process_writes_has_ids_of_one_node(store: Store) -> None:
     before = node()
     asyncio.run(write_both())
     assert node() == before + 1
+
+
+class Untold(LocalWake):
+    """Tells nobody of work: it has no thread to do that with."""
+
+    def announce(self, kinds: set[str]) -> None:
+        raise RuntimeError("can't start new thread")
+
+
+def test_what_is_on_disk_is_told_so_though_the_news_of_it_cannot_be_passed_on(store: Store) -> None:
+    async def take_in() -> list[int]:
+        store._wake = Untold()
+        return await asyncio.gather(*taken_in(store, "t-1", "t-2", handler=put_work))
+
+    tx = asyncio.run(take_in())
+    assert (len(set(tx)), kept(store)) == (1, ["t-1", "t-2"])
