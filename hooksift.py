@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
@@ -175,8 +176,11 @@ def configured() -> Settings:
     return load_settings(_config_path[0])
 
 
-async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
-    """The workers, with the receiver before them and the lander after them where asked.
+async def run_stages(
+    settings: Settings, receiving: asyncio.Event, *, receive: bool, land: bool
+) -> None:
+    """The workers, with the receiver before them and the lander after them where asked, until
+    `receiving` is set.
 
     What receives nothing serves its health and metrics on [metrics] port, where one is set.
     Holds its address and makes its workers before the first task starts: a start that fails ends
@@ -184,16 +188,12 @@ async def run_stages(settings: Settings, *, receive: bool, land: bool) -> None:
     and what was enriched is still landed, within each stage's deadline.
     """
     from service.lifecycle.retention import run_retention
-    from service.logs import set_up
     from service.metrics import Metrics
     from service.receiving.assembly import build_app, open_configured_store
     from service.receiving.operations import operations_listener
-    from service.receiving.serving import listener, stop_on_signals
+    from service.receiving.serving import listener
 
-    set_up(settings.log_level)
-    stops = [asyncio.Event() for _ in range(3)]
-    receiving, working, landing = stops
-    stop_on_signals(receiving)
+    working, landing = asyncio.Event(), asyncio.Event()
     metrics = Metrics()
     with ExitStack() as opened:
         place = history_of(settings) if land and settings.history.enabled else None
@@ -348,19 +348,25 @@ def serve(
 ) -> None:
     """All stages at once: receive, enrich, act and land in the history."""
     from service.cli.receiving import changed, fast_loop
+    from service.logs import set_up
+    from service.stopping import run_until_told
 
     settings = configured()
     place = changed(settings.receive, "", -1, tls_cert, tls_key, client_ca)
     settings = settings.model_copy(update={"receive": place})
-    with asyncio.Runner(loop_factory=fast_loop()) as runner:
-        runner.run(run_stages(settings, receive=True, land=True))
+    set_up(settings.log_level)
+    run_until_told(partial(run_stages, settings, receive=True, land=True), fast_loop())
 
 
 @app.command()
 def work(metrics_port: MetricsPort = None) -> None:
     """One stage alone: enrich events and carry out actions, until SIGTERM or Ctrl-C."""
+    from service.logs import set_up
+    from service.stopping import run_until_told
+
     settings = with_metrics_port(configured(), metrics_port)
-    asyncio.run(run_stages(settings, receive=False, land=False))
+    set_up(settings.log_level)
+    run_until_told(partial(run_stages, settings, receive=False, land=False))
 
 
 @app.command()

@@ -1,9 +1,10 @@
 """The commands of the history: land, lab, report, export, generate."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +32,10 @@ def register(app: typer.Typer, load_settings: Callable[[], Any]) -> None:
         """One stage alone: copy what is new into the history, until SIGTERM or Ctrl-C."""
         with spoken():
             settings = with_metrics_port(load_settings(), metrics_port)
-            _land(settings, rebuild=rebuild, once=once)
+            if once or rebuild:
+                _land_once(settings, rebuild=rebuild)
+            else:
+                _keep_landing(settings)
 
     @app.command()
     def lab(
@@ -119,34 +123,42 @@ def _place(load_settings: Callable[[], Any], told: Path | None) -> "Place":
     return place_of(settings.history, settings.data)
 
 
-def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
-    import asyncio
-
+def _land_once(settings: Any, *, rebuild: bool) -> None:
     from analytics.landing import Lander
-    from analytics.landing_task import counted_in, run_landing
-    from analytics.landing_worker import LandingWorker
     from analytics.place import place_of
     from service.logs import set_up
-    from service.metrics import Metrics
-    from service.receiving.operations import operations_listener
-    from service.receiving.serving import stop_on_signals
     from service.store import open_store
 
     set_up(settings.log_level)
     place = place_of(settings.history, settings.data)
-    store = open_store(settings.store_url)
-    try:
-        if once or rebuild:
-            with Lander(store, place, settings.history) as lander:
-                landed = lander.rebuild() if rebuild else lander.land()
-                lander.maintain()
-            verb = "replaced or added" if rebuild else "landed"
-            typer.echo(f"{verb} {landed.row_count:,} rows in {landed.took_seconds:.1f} s")
-            return
+    with (
+        closing(open_store(settings.store_url)) as store,
+        Lander(store, place, settings.history) as lander,
+    ):
+        landed = lander.rebuild() if rebuild else lander.land()
+        lander.maintain()
+    verb = "replaced or added" if rebuild else "landed"
+    typer.echo(f"{verb} {landed.row_count:,} rows in {landed.took_seconds:.1f} s")
 
-        async def run() -> None:
-            stop, landed = asyncio.Event(), asyncio.Event()
-            stop_on_signals(stop)
+
+def _keep_landing(settings: Any) -> None:
+    from service.logs import set_up
+    from service.stopping import run_until_told
+
+    async def land(stop: asyncio.Event) -> None:
+        from analytics.landing_task import counted_in, run_landing
+        from analytics.landing_worker import LandingWorker
+        from analytics.place import place_of
+        from service.metrics import Metrics
+        from service.receiving.operations import operations_listener
+        from service.store import open_store
+
+        place = place_of(settings.history, settings.data)
+        metrics, landed = Metrics(), asyncio.Event()
+        with (
+            closing(open_store(settings.store_url)) as store,
+            operations_listener(settings.metrics, settings.admin_token, store, metrics) as address,
+        ):
             async with asyncio.TaskGroup() as group:
                 if address:
                     group.create_task(address.serve(landed, announce_metrics))
@@ -154,11 +166,8 @@ def _land(settings: Any, *, rebuild: bool, once: bool) -> None:
                 await run_landing(worker, place, settings.history, stop, counted_in(metrics))
                 landed.set()
 
-        metrics = Metrics()
-        with operations_listener(settings.metrics, settings.admin_token, store, metrics) as address:
-            asyncio.run(run())
-    finally:
-        store.close()
+    set_up(settings.log_level)
+    run_until_told(land)
 
 
 def _lab(place: "Place", port: int, browser: bool) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import closing
 from typing import Annotated, Any
 
 import typer
@@ -57,24 +58,19 @@ def changed(
 def run_receiver(settings: ServiceSettings, place: ReceiveSettings) -> None:
     """Serve until told to stop."""
     from service import logs
-    from service.metrics import Metrics
-    from service.receiving.assembly import build_app, open_configured_store
-    from service.receiving.serving import serve_http, stop_on_signals
+    from service.stopping import run_until_told
 
-    logs.set_up(settings.log_level)
-    store = open_configured_store(settings)
-    try:
-        application = build_app(settings, store, Metrics())
+    async def serve(stop: asyncio.Event) -> None:
+        from service.metrics import Metrics
+        from service.receiving.assembly import build_app, open_configured_store
+        from service.receiving.serving import serve_http
 
-        async def run() -> None:
-            stop = asyncio.Event()
-            stop_on_signals(stop)
+        with closing(open_configured_store(settings)) as store:
+            application = build_app(settings, store, Metrics())
             await serve_http(application, place, stop, announce)
 
-        with asyncio.Runner(loop_factory=fast_loop()) as runner:
-            runner.run(run())
-    finally:
-        store.close()
+    logs.set_up(settings.log_level)
+    run_until_told(serve, fast_loop())
 
 
 def announce(base_url: str) -> None:

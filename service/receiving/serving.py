@@ -1,18 +1,16 @@
-"""Running the HTTP side: sockets, TLS, uvicorn, and stopping when told."""
+"""Running the HTTP side: sockets, TLS and uvicorn."""
 
 import asyncio
 import contextlib
 import gc
 import os
 import resource
-import signal
 import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import structlog
 import uvicorn
 from litestar import Litestar
 
@@ -26,7 +24,6 @@ BACKLOG = 4096
 GC_THRESHOLDS = (20_000, 20, 20)  # a delivery leaves no cycles: looking for them rarely is enough
 SWITCH_SECONDS = 0.0003  # after which a thread that computes gives way; Python has 5 ms
 KEEP_ALIVE_SECONDS = 75  # longer than the balancers in front of us, so that they close first
-log = structlog.get_logger("hooksift.serving")
 
 
 class Server(uvicorn.Server):
@@ -163,15 +160,3 @@ def raise_file_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def stop_on_signals(stop: asyncio.Event) -> None:
-    """SIGTERM and SIGINT ask for a graceful stop, which is logged."""
-
-    def asked(number: signal.Signals) -> None:
-        log.info("stopping", signal=number.name)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked, number)

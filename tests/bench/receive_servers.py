@@ -172,8 +172,9 @@ def main() -> None:
     """Serve until SIGTERM; print the port once it answers."""
     import uvloop
 
-    from service.receiving.serving import serve_http, stop_on_signals
+    from service.receiving.serving import serve_http
     from service.settings import ReceiveSettings
+    from service.stopping import stop_on_signals
 
     kind, url, secret = sys.argv[1:]
     makers = {
