@@ -24,7 +24,7 @@ WRAPPED = re.compile(r"(?<=[A-Za-z0-9+/]{16})\r?\n(?=[A-Za-z0-9+/]{2,}={0,2}(?:\
 HEX = re.compile(r"(?<![0-9A-Za-z])(?:[0-9a-fA-F]{2}){12,2000}(?![0-9A-Za-z])")
 ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 SPACED = re.compile(r"\b(?:\w[ .\-_*]){4,}\w\b")
-SPACED_WITHIN = re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]")  # of any such; half the cost
+LETTERS_ALONE = 3  # different ones: `a` and `I` stand in many texts, an instruction has more
 LEETED = re.compile("[A-Za-z][013457@$][A-Za-z]")  # `1gn0re`, not `v2` or `404`
 LEET = str.maketrans("013457@$", "oieastas")
 HOMOGLYPHS = str.maketrans(
@@ -37,11 +37,17 @@ WITHIN = {  # what may hide within one word in lower case
     "encoded": re.compile("[a-z0-9+/_-]{16}"),
     "rotated": re.compile("|".join(codecs.encode(word, "rot13") for word in TELLING)),
     "reversed": re.compile("|".join(word[::-1] for word in TELLING)),
+    "entity": re.compile("&#|&lt;"),
+    "quoted": re.compile("[%+]"),
+    "escaped": re.compile(r"\\[ux]"),
 }
+LETTER_ALONE = re.compile(r"(?<![^\s.\-_*])\w(?![^\s.\-_*])")
 
 
 def _hidden_in(lowered: str) -> list[str]:
-    return [name for name, pattern in WITHIN.items() if pattern.search(lowered)]
+    """Names of WITHIN, and each letter that stands alone."""
+    names = [name for name, pattern in WITHIN.items() if pattern.search(lowered)]
+    return names + LETTER_ALONE.findall(lowered)
 
 
 lexicon = Lexicon(_hidden_in)
@@ -64,10 +70,10 @@ def other_readings(text: str, words: Set[str]) -> Iterator[str]:
     hidden = lexicon.said_by(words)
     if "encoded" in hidden:
         yield from _decoded(plain)
-    yield from _unescaped(plain)
+    yield from _unescaped(plain, hidden)
     if "leeted" in hidden and LEETED.search(plain):
         yield plain.translate(LEET)
-    if SPACED_WITHIN.search(plain) and SPACED.search(plain):
+    if sum(len(name) == 1 for name in hidden) >= LETTERS_ALONE and SPACED.search(plain):
         yield SPACED.sub(lambda m: re.sub(r"[ .\-_*]", "", m[0]) + " ", plain)
     if "rotated" in hidden:
         yield codecs.decode(plain, "rot13")
@@ -79,12 +85,12 @@ def _without_marks(run: re.Match[str]) -> str:
     return "".join(char for char in run[0] if not unicodedata.combining(char))
 
 
-def _unescaped(text: str) -> Iterator[str]:
-    if "&#" in text or "&lt;" in text:
+def _unescaped(text: str, hidden: Set[str]) -> Iterator[str]:
+    if "entity" in hidden:
         yield html.unescape(text)
-    if text.count("%") > 2 or text.count("+") > 2:
+    if "quoted" in hidden and (text.count("%") > 2 or text.count("+") > 2):
         yield unquote_plus(text)
-    if "\\u" in text or "\\x" in text:
+    if "escaped" in hidden:
         yield ESCAPED.sub(lambda m: chr(int(m[1] or m[2], 16)), text)
 
 

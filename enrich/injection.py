@@ -22,27 +22,29 @@ class Hint(NamedTuple):
     number: int
 
 
-def _hints() -> dict[str, list[Hint]]:
-    """The hints, each under the longest of its words."""
-    hints: dict[str, list[Hint]] = {}
+def _hints() -> dict[str, list[tuple[Hint, set[str]]]]:
+    """The hints with all their words, each under the longest."""
+    hints: dict[str, list[tuple[Hint, set[str]]]] = {}
     for number, (listed, _) in enumerate(SIGNS):
         for words in listed:
-            hints.setdefault(max(words.split(), key=len), []).append(Hint(words, number))
+            parts = words.split()
+            hints.setdefault(max(parts, key=len), []).append((Hint(words, number), set(parts)))
     return hints
 
 
 HINTS = _hints()
+PARTS = sorted({part for hints in HINTS.values() for _, parts in hints for part in parts})
 
 
-def _hints_in(lowered: str) -> list[Hint]:
-    return [hint for part, hints in HINTS.items() if part in lowered for hint in hints]
+def _parts_in(lowered: str) -> list[str]:
+    return [part for part in PARTS if part in lowered]
 
 
-lexicon = Lexicon(_hints_in)
+lexicon = Lexicon(_parts_in)
 
 
 def looks_injected(title: str, text: str, words: Set[str] | None = None) -> bool:
-    """Whether the text seems to instruct a model. Some tens of microseconds.
+    """Whether the text seems to instruct a model. About ten microseconds for a text that does not.
 
     `words` are those of both, `words_of`, where somebody has them already.
     """
@@ -58,6 +60,10 @@ def looks_injected(title: str, text: str, words: Set[str] | None = None) -> bool
 
 
 def _speaks_to_a_model(text: str, words: Set[str]) -> bool:
+    said = lexicon.said_by(words)
+    hints = [hint for part in said for hint, parts in HINTS.get(part, ()) if parts <= said]
+    if not hints:
+        return False
     lowered = text.lower()
-    numbers = {number for hint, number in lexicon.said_by(words) if hint in lowered}
+    numbers = {number for hint, number in hints if hint in lowered}
     return any(SIGNS[number][1].search(lowered) is not None for number in numbers)
