@@ -10,7 +10,7 @@ PostgreSQL those are snapshots, because transactions commit in another order tha
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +35,10 @@ from service.store.news import mark, news
 FIRST_PAGE_ROWS = 500
 MOST_PAGE_ROWS = 20_000
 WRITER_WAIT_SECONDS = 60.0
+# A condition that the statistics of files cannot answer: asking for all of them cost as much as the
+# one row, and more with each file.
+THIS_STORE = "store || '' = ?"
+THIS_LANDING = "store || ' ' || landing_count = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,10 @@ class Cursor:
     def from_json(cls, found: str | None) -> "Cursor":
         """As the history holds it; a new one where it holds none."""
         return cls(**json.loads(found)) if found else cls()
+
+
+class Outpaced(Exception):  # noqa: N818 - no error: what was begun is begun anew
+    """Another lander has committed since this one read the cursor; nothing of ours is written."""
 
 
 @dataclass(slots=True)
@@ -91,6 +99,7 @@ class Lander:
         self._merge = lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
         self._merged_count = 0
+        self._kept: tuple[Cursor, int | None] | None = None  # what `landings` holds, where known
         with held(self._writer, WRITER_WAIT_SECONDS):
             self._lake = self._open()
             prepare(self._lake)
@@ -114,19 +123,22 @@ class Lander:
         with held(self._writer, WRITER_WAIT_SECONDS):
             is_done = False
             while not is_done:
-                is_done = self._step(landed)
+                with suppress(Outpaced):
+                    is_done = self._step(landed)
         landed.took_seconds = time.monotonic() - started
         return landed
 
     def rebuild(self) -> Landed:
         """Replace every row that the store still holds. What it no longer holds stays.
 
-        Killed in the middle, the next landing goes on with it.
+        Killed in the middle, the next landing that finds news goes on with it, or the one after the
+        next upkeep.
         """
         with held(self._writer, WRITER_WAIT_SECONDS), self._commit():
             with self._store.read() as connection:
                 until = mark(connection)
-            self._save(self._load(), Cursor(until=until, replaces=True))
+            self._load()
+            self._save(Cursor(until=until, replaces=True))
         return self.land()
 
     def maintain(self) -> bool:
@@ -150,7 +162,7 @@ class Lander:
         # Only an end of its DuckDB gives back what a merge took: it was 50 MB more each time.
         fresh = self._open(again=True)
         self._lake.close()
-        self._lake = fresh
+        self._lake, self._kept = fresh, None
         yield True
 
     def _beside_no_reader(self, step: Callable[[], object]) -> bool:
@@ -191,7 +203,7 @@ class Lander:
             is_done = cursor.until is None and before.until is None
             if not counts and before.until is None and not cursor.replaces:
                 return True  # the store moved on without new facts: nothing worth a commit
-            self._save(before, cursor)
+            self._save(cursor)
         self._count(landed, counts, oldest)
         return is_done
 
@@ -270,34 +282,57 @@ class Lander:
             self._lake.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM page")
         self._lake.unregister("page")
 
-    def _commit(self) -> "Commit":
-        return Commit(self._lake)
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """One transaction of the history: committed at the end, rolled back on an error."""
+        self._lake.execute("BEGIN")
+        try:
+            yield
+            self._end()
+        except BaseException:
+            self._kept = None  # to be read again
+            with suppress(duckdb.Error):  # the error may have ended the transaction already
+                self._lake.execute("ROLLBACK")
+            raise
+
+    def _end(self) -> None:
+        try:
+            self._lake.execute("COMMIT")
+        except duckdb.Error as failed:
+            said = without_credentials(failed)
+            raise HistoryError(f"the history could not commit: {said}") from None
 
     def _load(self) -> Cursor:
-        found = self._lake.execute(
-            "SELECT cursor FROM landings WHERE store = ?", [self._identity]
-        ).fetchone()
-        return Cursor.from_json(found[0] if found else None)
-
-    def _save(self, before: Cursor, cursor: Cursor) -> None:
-        # An update of the row that was read: had another lander committed since, this commit fails.
-        values = [cursor.to_json(), self._clock(), self._identity]
-        if before == Cursor():
+        if self._kept is None:
             found = self._lake.execute(
-                "SELECT count(*) FROM landings WHERE store = ?", [self._identity]
+                f"SELECT cursor, landing_count FROM landings WHERE {THIS_STORE}", [self._identity]
             ).fetchone()
-            if found == (0,):
-                self._lake.execute(
-                    "INSERT INTO landings (cursor, landed_at, store, landing_count)"
-                    " VALUES (?, ?, ?, 1)",
-                    values,
-                )
-                return
-        self._lake.execute(
-            "UPDATE landings SET cursor = ?, landed_at = ?, landing_count = landing_count + 1"
-            " WHERE store = ?",
-            values,
-        )
+            self._kept = (Cursor.from_json(found[0]), found[1]) if found else (Cursor(), None)
+        return self._kept[0]
+
+    def _save(self, cursor: Cursor) -> None:
+        """Write the cursor in the place of the one that was loaded.
+
+        Had another lander written it meanwhile, nothing would be found, or this commit fail.
+        """
+        assert self._kept is not None
+        count = self._kept[1]
+        values = [cursor.to_json(), self._clock()]
+        if count is None:
+            self._lake.execute(
+                "INSERT INTO landings (cursor, landed_at, store, landing_count)"
+                " VALUES (?, ?, ?, 1)",
+                [*values, self._identity],
+            )
+        else:
+            updated = self._lake.execute(
+                "UPDATE landings SET cursor = ?, landed_at = ?, landing_count = landing_count + 1"
+                f" WHERE {THIS_LANDING}",
+                [*values, f"{self._identity} {count}"],
+            ).fetchone()
+            if updated == (0,):
+                raise Outpaced
+        self._kept = (cursor, (count or 0) + 1)
 
     def _count(self, landed: Landed, counts: dict[str, int], oldest: int | None) -> None:
         for name, count in counts.items():
@@ -306,32 +341,6 @@ class Lander:
         if oldest is not None:
             age = self._clock().timestamp() - ((oldest >> ID_SHIFT) + EPOCH_MS) / 1000
             landed.lag_seconds = max(landed.lag_seconds, age)
-
-
-class Commit:
-    """One transaction of the history: committed at the end, rolled back on an error."""
-
-    def __init__(self, lake: duckdb.DuckDBPyConnection) -> None:
-        self._lake = lake
-
-    def __enter__(self) -> None:
-        self._lake.execute("BEGIN")
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            try:
-                self._lake.execute("COMMIT")
-            except duckdb.Error as failed:
-                said = without_credentials(failed)
-                raise HistoryError(f"the history could not commit: {said}") from None
-            return
-        with suppress(duckdb.Error):  # the error may have ended the transaction already
-            self._lake.execute("ROLLBACK")
 
 
 def identity_of(connection: Connection) -> str:

@@ -274,10 +274,25 @@ def test_a_backup_that_was_restored_loses_and_doubles_nothing(
     assert state is not None
     ahead = Cursor(since=":".join(["1", str(int(state.split(":")[1]) + 10**6), ""]) if ":" in state
                    else str(int(state) + 10**6))  # fmt: skip
-    lander._save(lander._load(), ahead)
+    lander._save(ahead)
     new = put_events(store, 2)
     lander.land()
     assert ids_of(history, "events") == kept + new
+
+
+def test_a_rebuild_by_another_process_is_gone_on_with(
+    store: Store, open_lander: Callable[..., Lander], history: History
+) -> None:
+    running, rebuilding = open_lander(), open_lander()
+    ids = put_events(store, 3)
+    running.land()
+    rebuilding._lake.execute("UPDATE events SET title = 'wrong'")
+    rebuilding.land = lambda: None  # type: ignore[method-assign,assignment,return-value] # cut off
+    rebuilding.rebuild()
+    ids += put_events(store, 1)
+    running.land()
+    found = history.sql("SELECT count(*) AS n, count(*) FILTER (title = 'wrong') AS w FROM events")
+    assert found.row(0) == (len(ids), 0)
 
 
 def test_a_cursor_survives_its_own_writing() -> None:

@@ -109,7 +109,7 @@ def race(one: Lander, other: Lander) -> None:
     other._lake.execute("BEGIN")
     before = other._load()
     _, cursor, _ = other._pages(other._begin(before))
-    other._save(before, cursor)
+    other._save(cursor)
     one.land()
     other._lake.execute("COMMIT")
 
