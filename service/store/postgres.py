@@ -40,6 +40,7 @@ SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
 # Which events of a source lie between two ids, for the index on (source, id). Said in simpler words
 # PostgreSQL goes by the primary key, and reads all other sources' events too.
 OF_SOURCE = "(source, id) > (:source, :after) AND (source, id) < (:source, :end)"
+APART_SECONDS = 0.0  # its round trips let enough gather
 # At the end of a subselect: only rows as they are now, and none that others are about to change.
 # Without, what is deleted by it may have been renewed meanwhile.
 LEFT_ALONE = " FOR UPDATE SKIP LOCKED"

@@ -22,6 +22,9 @@ PRAGMAS = (
     "PRAGMA cache_size = -8192",  # of each reader; the pages of several add up
     "PRAGMA journal_size_limit = 67108864",
 )
+# The writer's thread does half a millisecond of work for each transaction, whatever is in it. At a
+# thousand deliveries a second this saves a tenth of a service's CPU for a millisecond of waiting.
+APART_SECONDS = 0.002
 # Which events of a source lie between two ids, for the index on (source, id).
 OF_SOURCE = "source = :source AND id > :after AND id < :end"
 LEFT_ALONE = ""  # nobody else writes meanwhile

@@ -1,11 +1,13 @@
 """Group commit: one thread, many callers, one transaction.
 
-While one transaction is being written to disk the next callers gather; the thread then takes all of
-them together. Nobody waits on purpose: an idle writer starts at once.
+While one transaction is being written to disk the next callers gather; the thread then takes all
+of them together. An idle writer starts at once, and a single caller never waits; after a
+transaction of several a few more may gather, where the database says so.
 """
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +32,7 @@ log = structlog.get_logger("hooksift.store")
 # handler(connection, tx, payloads) -> results, one for each payload, in their order
 Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
 
+ENOUGH = 24  # payloads that wait for no others
 MAX_BATCH = 1_000  # payloads in one transaction; capping lower lost throughput, higher lost p99
 MAX_BATCH_BYTES = 16 << 20  # of payloads in one transaction; a larger one goes alone
 MAX_WAITING = 20_000  # payloads in memory before callers are told to come back
@@ -51,6 +54,9 @@ class Outcome(Protocol):
 
 class Transactions(Protocol):
     """How the writer's transactions begin and end: service.store.sqlite or .postgres."""
+
+    APART_SECONDS: float
+    """From the begin of one for several callers to that of the next, unless many wait."""
 
     def begin(self, connection: Connection, /) -> int:
         """Begin one; its number."""
@@ -101,7 +107,9 @@ class Writer:
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
-        self._idle = self._closed = False
+        self._closed = False
+        self._wanted: int | None = None  # payloads that wake the thread, where it waits
+        self._next_at = 0.0  # on the monotonic clock; earlier only for many
         self._connection: Connection | None = None
         self._begun: int | None = None  # a transaction that nothing was written in
         self._thread: threading.Thread | None = None
@@ -125,8 +133,8 @@ class Writer:
                 else:
                     self._jobs.append(job)
                     self._waiting_bytes += job.size_bytes
-            if self._idle and self._jobs:
-                self._idle = False
+            if self._wanted is not None and len(self._jobs) >= self._wanted:
+                self._wanted = None
                 self._news.notify()
         for job, refusal in refused:
             job.error = StoreUnavailable(refusal)
@@ -170,8 +178,10 @@ class Writer:
     def _take(self) -> list[Job]:
         with self._news:
             while not self._jobs and not self._closed:
-                self._idle = True
+                self._wanted = 1
                 self._news.wait()
+            self._let_gather()
+            began = time.monotonic()
             batch: list[Job] = []
             size = 0
             while self._jobs and len(batch) < MAX_BATCH:
@@ -180,7 +190,16 @@ class Writer:
                     break
                 batch.append(self._jobs.popleft())
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
+            self._next_at = began + self._transactions.APART_SECONDS if len(batch) > 1 else began
             return batch
+
+    def _let_gather(self) -> None:
+        """Wait until the next transaction is due; whoever closes wakes us."""
+        early = self._next_at - time.monotonic()
+        if early > 0 and len(self._jobs) < ENOUGH and not self._closed:
+            self._wanted = ENOUGH
+            self._news.wait(early)
+        self._wanted = None
 
     def _write(self, batch: list[Job]) -> None:
         try:
