@@ -22,7 +22,9 @@ from analytics.place import Place
 from analytics.settings import HistorySettings
 from service.logs import set_up
 
-NICENESS = 12  # with 4 acknowledgements on a busy core took longer; with 19 landing would starve
+# With less, acknowledgements on a busy core took longer, sooner beside PostgreSQL's processes; with
+# more, landing would starve.
+NICENESS = {"sqlite": 8, "postgresql": 12}
 STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -131,9 +133,11 @@ def land_when_asked(
     set_up(log_level)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     sys.meta_path.insert(0, WithoutPandas())
+    from sqlalchemy import make_url
+
     import analytics.landing  # noqa: F401 - before it gives way: half a second of work
 
-    os.nice(NICENESS)
+    os.nice(NICENESS[make_url(store_url).get_backend_name()])
     worker = LandingWorker(store_url, place, settings)
     while True:
         try:
