@@ -22,9 +22,6 @@ from analytics.place import Place
 from analytics.settings import HistorySettings
 from service.logs import set_up
 
-# With less, acknowledgements on a busy core took longer, sooner beside PostgreSQL's processes; with
-# more, landing would starve.
-NICENESS = {"sqlite": 8, "postgresql": 12}
 STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -133,11 +130,9 @@ def land_when_asked(
     set_up(log_level)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     sys.meta_path.insert(0, WithoutPandas())
-    from sqlalchemy import make_url
-
     import analytics.landing  # noqa: F401 - before it gives way: half a second of work
 
-    os.nice(NICENESS[make_url(store_url).get_backend_name()])
+    os.nice(niceness_beside(store_url))
     worker = LandingWorker(store_url, place, settings)
     while True:
         try:
@@ -151,6 +146,13 @@ def land_when_asked(
         line.send(answer)
     with suppress(Exception):  # its locks are free with its end
         worker.close()
+
+
+def niceness_beside(store_url: str) -> int:
+    """How much it gives way. With less, acknowledgements on a busy core took longer, sooner beside
+    PostgreSQL's own processes; with more the history fell behind.
+    """
+    return 12 if store_url.startswith("postgresql") else 8
 
 
 def _end_with_parent() -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from analytics.errors import LandingFailed
 from analytics.history import connect
-from analytics.landing_process import NICENESS, LandingProcess
+from analytics.landing_process import LandingProcess, niceness_beside
 from analytics.landing_task import counted_in, pause_seconds, run_landing
 from analytics.landing_worker import LandingWorker, Turn, Worker
 from analytics.lock import lock_of
@@ -237,10 +237,10 @@ def test_a_process_that_ends_each_time_is_said(store_url: str, place: Place) -> 
     process.close()
 
 
-def test_its_process_gives_way_to_all_others(process: LandingProcess) -> None:
+def test_its_process_gives_way_to_all_others(process: LandingProcess, store_url: str) -> None:
     process.turn()
     assert process.pid is not None
-    assert os.getpriority(os.PRIO_PROCESS, process.pid) == NICENESS
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == niceness_beside(store_url)
 
 
 def test_no_lander_outlives_the_service_that_began_it(tmp_path: Path) -> None:
