@@ -23,7 +23,7 @@ from service.signing.new_keys import Keys, new_keys
 HERE = Path(__file__).parent
 PRESET = "standard_webhooks"
 CONNECTIONS = 64
-SERVER_CORE, LOAD_CORE = "0", "1"
+SERVER_CORE, LOAD_CORE, BOTH_CORES = "0", "1", "0,1"
 TICKS = os.sysconf("SC_CLK_TCK")
 AGEING_SECONDS = 20.0  # of one run of the load while a server ages
 LOG_FILES = 64  # of 16 MB, all that `min_wal_size` keeps
@@ -81,14 +81,16 @@ def make_keys() -> Keys:
     return new_keys(load_preset(PRESET))
 
 
-def pinned(core: str, *command: str) -> list[str]:
-    """The command on one core, where there are several."""
+def pinned(cores: str, *command: str) -> list[str]:
+    """The command on these cores, where there are several."""
     many = (os.cpu_count() or 1) > 1
-    return ["taskset", "-c", core, *command] if many else list(command)
+    return ["taskset", "-c", cores, *command] if many else list(command)
 
 
 @contextmanager
-def running(kind: str, url: str, keys: Keys, folder: Path) -> Iterator[Server]:
+def running(
+    kind: str, url: str, keys: Keys, folder: Path, cores: str = SERVER_CORE
+) -> Iterator[Server]:
     """A server of this kind: of `receive_servers.py`, or the product's own `serve` or `receive`."""
     data = folder / uuid.uuid4().hex[:8]
     data.mkdir()
@@ -99,7 +101,7 @@ def running(kind: str, url: str, keys: Keys, folder: Path) -> Iterator[Server]:
         command = ["-m", "hooksift", "--config", str(config), kind]
     else:
         command = [str(HERE / "receive_servers.py"), kind, url, keys.sender]
-    command = pinned(SERVER_CORE, sys.executable, *command)
+    command = pinned(cores, sys.executable, *command)
     with (data / "log").open("w+b") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
         try:

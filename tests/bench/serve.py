@@ -1,10 +1,11 @@
 """From received to enriched to landed, while `hooksift serve` runs at half of its maximum rate.
 
-python -m tests.bench.serve [--seconds 10] [--minutes 0] [--write]
-Stub enrichment and landing with the default settings. Its maximum is what all its stages get done:
-events of a run as fast as deliveries are acknowledged, by the time until the last one is landed.
-The times are those that the rows hold, stamped by the transactions that wrote them: their own ends
-are not in it.
+python -m tests.bench.serve [--seconds 10] [--minutes 0] [--both-cores] [--write]
+The load has one core, and all of the service the other one: also its stub enrichment and landing,
+with the default settings. With --both-cores its processes share the load's, as on any machine. Its
+maximum is what all its stages get done: events of a run as fast as deliveries are acknowledged, by
+the time until the last one is landed. The times are those that the rows hold, stamped by the
+transactions that wrote them: their own ends are not in it.
 """
 
 import argparse
@@ -24,7 +25,17 @@ from analytics.settings import HistorySettings
 from service.store import Store, open_store
 from service.store.tables import to_microseconds
 from tests.bench.results import made_with, table, write_section
-from tests.bench.running import Server, age, bench_folder, databases, load, make_keys, running
+from tests.bench.running import (
+    BOTH_CORES,
+    SERVER_CORE,
+    Server,
+    age,
+    bench_folder,
+    databases,
+    load,
+    make_keys,
+    running,
+)
 from tests.bench.settling import settle
 
 TITLE = "From received to enriched to landed"
@@ -112,21 +123,27 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=0, help="of running before")
     parser.add_argument("--stores", default="sqlite,postgresql")
+    parser.add_argument(
+        "--both-cores", action="store_true", help="for the service; a section of its own"
+    )
     parser.add_argument("--write", action="store_true", help="write its section of RESULTS.md")
     asked = parser.parse_args()
+    cores, option, where = SERVER_CORE, "", "one core"
+    if asked.both_cores:
+        cores, option, where = BOTH_CORES, " --both-cores", "both cores, the load beside it,"
     rows = []
     with bench_folder() as folder, databases(folder, asked.stores.split(",")) as makers:
         for name, make in makers.items():
-            with running("serve", make(), make_keys(), folder) as server:
+            with running("serve", make(), make_keys(), folder, cores) as server:
                 age([server], asked.minutes)
                 rows.append([name, *follow(server, asked.seconds)])
     report = [
         (
             f"`python -m tests.bench.serve --seconds {asked.seconds:g} --minutes"
-            f" {asked.minutes:g}`: `hooksift serve` on one core with the stub and landing on, after"
-            f" {asked.minutes:g} minutes of running; times are those of the transactions that wrote"
-            " the rows. The bound is the interval of landing and a second. PostgreSQL has a log as"
-            " after long use."
+            f" {asked.minutes:g}{option}`: `hooksift serve` on {where} with the stub and landing"
+            f" on, after {asked.minutes:g} minutes of running; times are those of the transactions"
+            " that wrote the rows. The bound is the interval of landing and a second. PostgreSQL"
+            " has a log as after long use."
         ),
         "",
         *table(COLUMNS, rows),
@@ -135,7 +152,7 @@ def main() -> None:
     ]
     print("\n".join(report))
     if asked.write:
-        write_section(TITLE, report)
+        write_section(f"{TITLE}, on both cores" if asked.both_cores else TITLE, report)
 
 
 if __name__ == "__main__":
