@@ -43,6 +43,8 @@ def problems(settings: ServiceSettings, further: Iterable[Check] = ()) -> list[P
         check_sources,
         check_shared_secrets,
         check_receive,
+        check_hosts,
+        check_retention,
         check_admin_token,
         check_store,
     )
@@ -307,6 +309,36 @@ def check_tls_files(receive: ReceiveSettings) -> Iterator[Problem]:
         )
 
 
+def check_hosts(settings: ServiceSettings) -> Iterator[Problem]:
+    """Hosts that are no address of this machine. Listens on each for an instant, on a free port."""
+    from service.receiving.serving import listen
+
+    for key, host in hosts(settings).items():
+        try:
+            listen(ReceiveSettings(host=host, port=0), key).close()
+        except SettingsError as error:
+            what = str(error).removeprefix(f"{key}: ").partition(";")[0]
+            yield Problem("error", key, what.replace(":0:", ":"), "127.0.0.1, or 0.0.0.0 for all")
+
+
+def check_retention(settings: ServiceSettings) -> Iterator[Problem]:
+    """Bodies that are to be kept for longer than the rows they stand in."""
+    kept = settings.retention
+    pairs = {"retention": (kept.keep_bodies_days, kept.keep_rows_days)}
+    for name, source in settings.sources.items():
+        bodies = source.keep_bodies_days or kept.keep_bodies_days
+        pairs[f"sources.{name}"] = (bodies, source.keep_rows_days or kept.keep_rows_days)
+    longer = {where: pair for where, pair in pairs.items() if pair[0] > pair[1]}
+    for where, (bodies, rows) in longer.items():
+        if where == "retention" or pairs[where] != longer.get("retention"):
+            yield Problem(
+                "warning",
+                f"{where}.keep_bodies_days",
+                f"bodies go with their rows after {rows:g} days, not after {bodies:g}",
+                f"raise keep_rows_days to {bodies:g}, or lower keep_bodies_days",
+            )
+
+
 def check_admin_token(settings: ServiceSettings) -> Iterator[Problem]:
     """Whether /metrics and /readyz can be reached from where they will be asked for."""
     token = settings.admin_token
@@ -319,7 +351,7 @@ def check_admin_token(settings: ServiceSettings) -> Iterator[Problem]:
             resolve(token)
         except SettingsError as error:
             yield told("error", "admin_token", error)
-    elif afar := [host for host in hosts(settings) if not is_here(host)]:
+    elif afar := [host for host in hosts(settings).values() if not is_here(host)]:
         yield Problem(
             "warning",
             "admin_token",
@@ -328,10 +360,10 @@ def check_admin_token(settings: ServiceSettings) -> Iterator[Problem]:
         )
 
 
-def hosts(settings: ServiceSettings) -> list[str]:
-    """Where processes of this configuration listen."""
-    metrics = settings.metrics
-    return [settings.receive.host, *([] if metrics.port is None else [metrics.host])]
+def hosts(settings: ServiceSettings) -> dict[str, str]:
+    """Where processes of this configuration listen, by the setting that says so."""
+    own = {} if settings.metrics.port is None else {"metrics.host": settings.metrics.host}
+    return {"receive.host": settings.receive.host, **own}
 
 
 def is_here(host: str) -> bool:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from service.errors import SettingsError
 from service.secrets import resolve
-from service.settings import MetricsSettings, ReceiveSettings, SourceSettings
+from service.settings import (
+    MetricsSettings,
+    ReceiveSettings,
+    RetentionSettings,
+    SourceSettings,
+)
 
 if TYPE_CHECKING:
     from litestar import Litestar
@@ -35,6 +40,8 @@ class ServiceSettings(Protocol):
     def receive(self) -> ReceiveSettings: ...
     @property
     def metrics(self) -> MetricsSettings: ...
+    @property
+    def retention(self) -> RetentionSettings: ...
     @property
     def sources(self) -> Mapping[str, SourceSettings]: ...
     @property

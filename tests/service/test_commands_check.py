@@ -232,3 +232,43 @@ def test_a_remedy_that_names_a_section_is_printed_whole(command: CommandLine) ->
     printed = command.run("check")
     assert "add [sources.NAME] with" in printed
     assert "0 errors, 1 warning\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("section", "where"),
+    [
+        ('[receive]\nhost = "no-such-host.invalid"\n', "receive.host"),
+        ('[receive]\nhost = "192.0.2.1"\n', "receive.host"),  # for documentation: nobody's own
+        ('[metrics]\nport = 0\nhost = "192.0.2.1"\n', "metrics.host"),
+    ],
+)
+def test_a_host_that_is_not_this_machine_is_an_error(
+    command: CommandLine, section: str, where: str
+) -> None:
+    problem = found(command, GOOD + section, where)
+    assert (problem.severity, "cannot listen on" in problem.what) == ("error", True)
+
+
+def test_a_metrics_host_that_nothing_listens_on_is_none(command: CommandLine) -> None:
+    command.configure(GOOD + '[metrics]\nhost = "192.0.2.1"\n')
+    assert problems(command.settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        (GOOD + "[retention]\nkeep_rows_days = 30\n", "retention.keep_bodies_days"),
+        (GOOD + "keep_bodies_days = 500\n", "sources.a.keep_bodies_days"),
+        (GOOD + "keep_rows_days = 10\n", "sources.a.keep_bodies_days"),
+    ],
+)
+def test_bodies_that_would_outlive_their_rows_are_a_warning(
+    command: CommandLine, config: str, where: str
+) -> None:
+    problem = found(command, config, where)
+    assert (problem.severity, "go with their rows" in problem.what) == ("warning", True)
+
+
+def test_what_the_retention_of_all_says_is_told_once(command: CommandLine) -> None:
+    command.configure(GOOD + "[retention]\nkeep_rows_days = 30\n")
+    assert [p.where for p in problems(command.settings())] == ["retention.keep_bodies_days"]
