@@ -318,7 +318,9 @@ def check_hosts(settings: ServiceSettings) -> Iterator[Problem]:
             listen(ReceiveSettings(host=host, port=0), key).close()
         except SettingsError as error:
             what = str(error).removeprefix(f"{key}: ").partition(";")[0]
-            yield Problem("error", key, what.replace(":0:", ":"), "127.0.0.1, or 0.0.0.0 for all")
+            yield Problem(
+                "error", key, what.replace(":0:", ":"), "use 127.0.0.1, or 0.0.0.0 for all"
+            )
 
 
 def check_retention(settings: ServiceSettings) -> Iterator[Problem]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import os
 import resource
 import socket
 import ssl
@@ -41,7 +40,7 @@ def listen(settings: ReceiveSettings, key: str = "receive.port") -> socket.socke
     try:
         made = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        reason = str(error.strerror).partition(" (while")[0]  # which names the address once more
         raise SettingsError(
             f"{key}: cannot listen on {settings.host}:{settings.port}: {reason};"
             " choose another port, or stop what uses it"
