@@ -7,16 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-import structlog
-
 from enrich.retry import Sleep
 from enrich.settings import EnrichSettings
 from service.errors import StoreUnavailable
+from service.outage import Outage
 from service.store import Store
 from service.store.queue import ENRICH, Claim, ClaimRequest, claim_each, next_available_at
 
 BUSY_CLAIMS = 8  # after so many the next step claims without looking first
-log = structlog.get_logger(__name__)
 
 
 class Lane:
@@ -31,9 +29,11 @@ class Lane:
         settings: EnrichSettings,
         now: Callable[[], datetime],
         sleep: Sleep,
+        outage: Outage,
         pace_seconds: float = 0.0,
     ) -> None:
         self._store = store
+        self._outage = outage
         self._settings = settings
         self._now = now
         self._sleep = sleep
@@ -73,7 +73,7 @@ class Lane:
                 if not await take_step(self) and not is_last:
                     await self._idle()
             except StoreUnavailable as error:
-                log.warning("enrich.store_unavailable", error=str(error))
+                self._outage.noticed(error)
                 await self._sleep(1.0)
 
     async def _keep_pace(self, began: float) -> None:
@@ -118,6 +118,7 @@ class Lane:
         claiming = self._store.write(claim_each, request)
         try:
             claims = await asyncio.shield(claiming)
+            self._outage.ended()
             self.is_full = len(claims) == limit
             self._is_busy = len(claims) >= BUSY_CLAIMS
             if not claims:
@@ -130,6 +131,7 @@ class Lane:
     async def _is_due(self, source_limits: dict[str, int]) -> bool:
         """Whether anything may be claimed now."""
         self._due = await asyncio.to_thread(self._next_due, source_limits)
+        self._outage.ended()
         return self._due is not None and self._due <= self._now()
 
     def _next_due(self, source_limits: dict[str, int]) -> datetime | None:

@@ -30,6 +30,7 @@ from enrich.recorder import Observer, Recorder, Silent
 from enrich.retry import Sleep
 from enrich.screening import Screen
 from service.errors import StoreUnavailable
+from service.outage import Outage
 from service.store import Store
 from service.store.queue import (
     ENRICH,
@@ -81,9 +82,10 @@ class Worker:
         self._casework = Casework(store, plan, maker, now, sleep, screen)
         self._recorder = Recorder(store, maker, self._casework.book, self._observer, now, sleep)
         self._flights: dict[tuple[int, str, str, int], tuple[Case, asyncio.Task[None]]] = {}
-        self._instant_lane = Lane(store, plan.settings, now, sleep, pace_seconds)
-        self._helping_lane = Lane(store, plan.settings, now, sleep)
-        self._model_lane = Lane(store, plan.settings, now, sleep, pace_seconds)
+        outage = Outage(log)
+        self._instant_lane = Lane(store, plan.settings, now, sleep, outage, pace_seconds)
+        self._helping_lane = Lane(store, plan.settings, now, sleep, outage)
+        self._model_lane = Lane(store, plan.settings, now, sleep, outage, pace_seconds)
         self._lanes = [self._instant_lane, self._helping_lane]
         if self._model_sources():
             self._lanes.append(self._model_lane)

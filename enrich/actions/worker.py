@@ -23,6 +23,7 @@ from enrich.actions.settings import ActSettings
 from enrich.actions.tags import TagChange
 from enrich.actions.targets import Target
 from service.errors import StoreUnavailable
+from service.outage import Outage
 from service.store import Store
 from service.store.queue import (
     ACT,
@@ -67,6 +68,7 @@ class ActionWorker:
         self._settings = settings or ActSettings()
         self._now = now
         self._swept_at: datetime | None = None
+        self._outage = Outage(log)
         self._performer = Performer(store, book, targets, now=now, sleep=sleep)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -110,20 +112,24 @@ class ActionWorker:
         """Up to `limit` claims; none while the store is unavailable."""
         now, lease_seconds = self._now(), self._settings.lease_seconds
         try:
-            if limit < 1 or not await asyncio.to_thread(self._is_due, now):
+            if limit < 1 or not await self._is_due(now):
                 return []
             token = self._store.new_ids()
             request = ClaimRequest(ACT, limit, now, lease_seconds, token)
             claims: list[Claim] = await self._store.write(claim_each, request)
         except StoreUnavailable as error:
-            log.warning("no claims", error=str(error))
+            self._outage.noticed(error)
             return []
         return claims
 
-    def _is_due(self, now: datetime) -> bool:
-        with self._store.read_once() as connection:
-            first = next_available_at(connection, ACT)
+    async def _is_due(self, now: datetime) -> bool:
+        first = await asyncio.to_thread(self._next_due)
+        self._outage.ended()
         return first is not None and first <= now
+
+    def _next_due(self) -> datetime | None:
+        with self._store.read_once() as connection:
+            return next_available_at(connection, ACT)
 
     async def _handle(self, claim: Claim) -> None:
         try:

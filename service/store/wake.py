@@ -105,10 +105,12 @@ class PostgresWake(LocalWake):
                 self._stop.wait(RETRY_SECONDS)
 
     def _listen(self) -> None:
+        is_told = False  # that it is interrupted, once each time
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._dsn, autocommit=True) as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
+                    is_told = False
                     while not self._stop.is_set():
                         for notice in connection.notifies(timeout=0.5):
                             if notice.pid != self._own_pid:  # whom that is for heard it here
@@ -116,5 +118,7 @@ class PostgresWake(LocalWake):
                             if self._stop.is_set():
                                 break
             except psycopg.Error as error:
-                log.info("listen interrupted: %s", type(error).__name__)
+                if not is_told:
+                    log.info("listen interrupted: %s", type(error).__name__)
+                is_told = True
                 self._stop.wait(RETRY_SECONDS)
