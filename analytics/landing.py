@@ -99,7 +99,7 @@ class Lander:
         self._merge = lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
         self._merged_count = 0
-        self._kept: tuple[Cursor, int | None] | None = None  # what `landings` holds, where known
+        self._known: tuple[Cursor, int] | None = None  # the cursor in `landings`, and its number
         with held(self._writer, WRITER_WAIT_SECONDS):
             self._lake = self._open()
             prepare(self._lake)
@@ -137,6 +137,7 @@ class Lander:
         with held(self._writer, WRITER_WAIT_SECONDS), self._commit():
             with self._store.read() as connection:
                 until = mark(connection)
+            self._known = None
             self._load()
             self._save(Cursor(until=until, replaces=True))
         return self.land()
@@ -162,7 +163,7 @@ class Lander:
         # Only an end of its DuckDB gives back what a merge took: it was 50 MB more each time.
         fresh = self._open(again=True)
         self._lake.close()
-        self._lake, self._kept = fresh, None
+        self._lake, self._known = fresh, None
         yield True
 
     def _beside_no_reader(self, step: Callable[[], object]) -> bool:
@@ -290,7 +291,7 @@ class Lander:
             yield
             self._end()
         except BaseException:
-            self._kept = None  # to be read again
+            self._known = None  # to be read again
             with suppress(duckdb.Error):  # the error may have ended the transaction already
                 self._lake.execute("ROLLBACK")
             raise
@@ -303,36 +304,40 @@ class Lander:
             raise HistoryError(f"the history could not commit: {said}") from None
 
     def _load(self) -> Cursor:
-        if self._kept is None:
+        """The cursor. It is remembered, but never that there is none: another may land first."""
+        if self._known is None:
             found = self._lake.execute(
                 f"SELECT cursor, landing_count FROM landings WHERE {THIS_STORE}", [self._identity]
             ).fetchone()
-            self._kept = (Cursor.from_json(found[0]), found[1]) if found else (Cursor(), None)
-        return self._kept[0]
+            if found is None:
+                return Cursor()
+            self._known = (Cursor.from_json(found[0]), found[1])
+        return self._known[0]
 
     def _save(self, cursor: Cursor) -> None:
         """Write the cursor in the place of the one that was loaded.
 
-        Had another lander written it meanwhile, nothing would be found, or this commit fail.
+        Raises Outpaced where another lander has written since. Had one written since this
+        transaction began, its commit fails.
         """
-        assert self._kept is not None
-        count = self._kept[1]
         values = [cursor.to_json(), self._clock()]
-        if count is None:
+        if self._known is None:
             self._lake.execute(
                 "INSERT INTO landings (cursor, landed_at, store, landing_count)"
                 " VALUES (?, ?, ?, 1)",
                 [*values, self._identity],
             )
-        else:
-            updated = self._lake.execute(
-                "UPDATE landings SET cursor = ?, landed_at = ?, landing_count = landing_count + 1"
-                f" WHERE {THIS_LANDING}",
-                [*values, f"{self._identity} {count}"],
-            ).fetchone()
-            if updated == (0,):
-                raise Outpaced
-        self._kept = (cursor, (count or 0) + 1)
+            self._known = (cursor, 1)
+            return
+        count = self._known[1]
+        updated = self._lake.execute(
+            "UPDATE landings SET cursor = ?, landed_at = ?, landing_count = landing_count + 1"
+            f" WHERE {THIS_LANDING}",
+            [*values, f"{self._identity} {count}"],
+        ).fetchone()
+        if updated == (0,):
+            raise Outpaced
+        self._known = (cursor, count + 1)
 
     def _count(self, landed: Landed, counts: dict[str, int], oldest: int | None) -> None:
         for name, count in counts.items():

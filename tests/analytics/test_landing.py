@@ -280,6 +280,19 @@ def test_a_backup_that_was_restored_loses_and_doubles_nothing(
     assert ids_of(history, "events") == kept + new
 
 
+@pytest.mark.parametrize("how", ["land", "rebuild"])
+def test_a_lander_that_found_nothing_yet_lands_nothing_twice(
+    store: Store, open_lander: Callable[..., Lander], history: History, how: str
+) -> None:
+    running, other = open_lander(), open_lander()
+    running.land()
+    ids = put_events(store, 3)
+    getattr(other, how)()
+    running.land()
+    counted = history.sql("SELECT (SELECT count(*) FROM landings) AS n").row(0)
+    assert (ids_of(history, "events"), counted) == (ids, (1,))
+
+
 def test_a_rebuild_by_another_process_is_gone_on_with(
     store: Store, open_lander: Callable[..., Lander], history: History
 ) -> None:

@@ -104,6 +104,16 @@ def test_a_lander_that_lost_its_lock_cannot_commit_what_another_landed(
     assert len(ids_in(shared)) == 6
 
 
+def test_landers_that_take_turns_land_each_row_once(store: Store, shared: Place) -> None:
+    """Each remembers the cursor of its own last landing, and notices that another came since."""
+    ids: list[int] = []
+    with Lander(store, shared, SETTINGS) as one, Lander(store, shared, SETTINGS) as other:
+        for lander in (one, other) * 3:
+            ids += put_events(store, 2)
+            lander.land()
+    assert ids_in(shared) == ids
+
+
 def race(one: Lander, other: Lander) -> None:
     """`other` has read the cursor and inserted its page when `one` commits the same page."""
     other._lake.execute("BEGIN")
