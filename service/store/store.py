@@ -94,10 +94,10 @@ class Store:
 
     def _committed(self, connection: Connection, kinds: set[str]) -> None:
         """Pass on that something was committed, and which kinds of work; on a writer's thread."""
-        if kinds:
-            self._wake.announce(kinds)
         if self._checkpoints is not None:
             self._checkpoints.committed(connection)
+        if kinds:
+            self._wake.announce(kinds)
 
     def new_ids(self, count: int = 1) -> int:
         """The first of `count` consecutive ids; may be called inside a handler too."""

@@ -1,8 +1,8 @@
 """Group commit: one thread, many callers, one transaction.
 
 While one transaction is being written to disk the next callers gather; the thread then takes all
-of them together. An idle writer starts at once, and a single caller never waits; after a
-transaction of several a few more may gather, where the database says so.
+of them together. An idle writer starts at once, and after a transaction of one payload the next
+begins at once; after one of several as many may gather again, where the database says so.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = structlog.get_logger("hooksift.store")
 # handler(connection, tx, payloads) -> results, one for each payload, in their order
 Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
 
-ENOUGH = 24  # payloads that wait for no others
+ENOUGH_WAITING = 24  # payloads for which the next transaction begins at once
 MAX_BATCH = 1_000  # payloads in one transaction; capping lower lost throughput, higher lost p99
 MAX_BATCH_BYTES = 16 << 20  # of payloads in one transaction; a larger one goes alone
 MAX_WAITING = 20_000  # payloads in memory before callers are told to come back
@@ -56,7 +56,7 @@ class Transactions(Protocol):
     """How the writer's transactions begin and end: service.store.sqlite or .postgres."""
 
     APART_SECONDS: float
-    """From the begin of one for several callers to that of the next, unless many wait."""
+    """From the begin of one with several payloads to that of the next, unless as many wait."""
 
     def begin(self, connection: Connection, /) -> int:
         """Begin one; its number."""
@@ -109,7 +109,8 @@ class Writer:
         self._news = threading.Condition(self._lock)
         self._closed = False
         self._wanted: int | None = None  # payloads that wake the thread, where it waits
-        self._next_at = 0.0  # on the monotonic clock; earlier only for many
+        self._next_at = 0.0  # on the monotonic clock; earlier where enough wait
+        self._enough = 1  # payloads: as many as in the last transaction
         self._connection: Connection | None = None
         self._begun: int | None = None  # a transaction that nothing was written in
         self._thread: threading.Thread | None = None
@@ -191,13 +192,14 @@ class Writer:
                 batch.append(self._jobs.popleft())
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
             self._next_at = began + self._transactions.APART_SECONDS if len(batch) > 1 else began
+            self._enough = min(len(batch), ENOUGH_WAITING)
             return batch
 
     def _let_gather(self) -> None:
         """Wait until the next transaction is due; whoever closes wakes us."""
         early = self._next_at - time.monotonic()
-        if early > 0 and len(self._jobs) < ENOUGH and not self._closed:
-            self._wanted = ENOUGH
+        if early > 0 and len(self._jobs) < self._enough and not self._closed:
+            self._wanted = self._enough
             self._news.wait(early)
         self._wanted = None
 
@@ -242,7 +244,7 @@ class Writer:
         try:
             self._committed(connection, woken)
         except Exception as error:  # noqa: BLE001 - it is on disk: nobody may hear that it failed
-            log.warning("commit_not_announced", reason=str(error))
+            log.warning("after_commit_failed", error=type(error).__name__, reason=str(error))
 
     def _handle(self, connection: Connection, tx: int, batch: list[Job]) -> None:
         groups: dict[Handler, list[Job]] = {}

@@ -1,6 +1,6 @@
-"""What SQLite's writer waits for after a transaction of several callers: more, or its time.
+"""What SQLite's writer waits for after a transaction of several payloads: as many, or its time.
 
-Its time is made so long here that a test which had to wait for it would fail.
+Its time is made so long here that a test which had to wait for it fails.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import pytest
 from busy_writer import write_together
 
 from service.store import Store, open_store, sqlite
-from service.store.writer import ENOUGH
+from service.store.writer import ENOUGH_WAITING
 from tests.contract.names import kept, put
 
 PATIENCE_SECONDS = 30
@@ -19,21 +19,21 @@ PATIENCE_SECONDS = 30
 
 @pytest.fixture
 def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store whose transactions for several begin an hour apart, unless many wait."""
-    monkeypatch.setattr(sqlite, "APART_SECONDS", 3600.0)
+    """A store whose transactions begin a minute apart after one of several, unless as many wait."""
+    monkeypatch.setattr(sqlite, "APART_SECONDS", 2.0 * PATIENCE_SECONDS)
     store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
     yield store
     store.close()
 
 
 async def begin(store: Store, count: int = 2) -> None:
-    """The transaction after which it waits: one of several callers."""
-    jobs = [(put, f"t-{-n}") for n in range(count)]
+    """The transaction of so many after which it waits."""
+    jobs = [(put, f"before-{n}") for n in range(count)]
     async with asyncio.timeout(PATIENCE_SECONDS):
         await write_together(store, *jobs)
 
 
-def test_a_single_caller_waits_for_no_others(patient: Store) -> None:
+def test_after_a_transaction_of_one_nobody_waits(patient: Store) -> None:
     async def one_after_the_other() -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             for number in range(3):
@@ -43,27 +43,36 @@ def test_a_single_caller_waits_for_no_others(patient: Store) -> None:
     assert kept(patient) == ["t-0", "t-1", "t-2"]
 
 
-def test_enough_of_them_wait_no_longer_and_are_one_transaction(patient: Store) -> None:
-    async def write_enough() -> list[int]:
-        await begin(patient)
-        first = patient.write(put, "t-1")
-        others = [patient.write(put, f"t-{n}") for n in range(2, ENOUGH + 1)]
+def test_as_many_again_wait_no_longer_and_are_one_transaction(patient: Store) -> None:
+    async def write_as_many() -> list[int]:
+        await begin(patient, 5)
+        futures = [patient.write(put, f"t-{n}") for n in range(5)]
         async with asyncio.timeout(PATIENCE_SECONDS):
-            return list(await asyncio.gather(first, *others))
+            return list(await asyncio.gather(*futures))
 
-    assert len(set(asyncio.run(write_enough()))) == 1
+    assert len(set(asyncio.run(write_as_many()))) == 1
+
+
+def test_many_wait_no_longer_whatever_was_before(patient: Store) -> None:
+    async def write_many() -> None:
+        await begin(patient, 2 * ENOUGH_WAITING)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(patient.write(put, f"t-{n}") for n in range(ENOUGH_WAITING)))
+
+    asyncio.run(write_many())
+    assert len(kept(patient)) == ENOUGH_WAITING
 
 
 def test_fewer_wait(patient: Store) -> None:
     async def write_fewer() -> int:
-        await begin(patient)
-        futures = [patient.write(put, f"t-{n}") for n in range(1, ENOUGH)]
+        await begin(patient, 5)
+        futures = [patient.write(put, f"t-{n}") for n in range(4)]
         await asyncio.wait(futures, timeout=0.05)
         waiting = sum(not future.done() for future in futures)
         await asyncio.to_thread(patient.close)
         return waiting
 
-    assert asyncio.run(write_fewer()) == ENOUGH - 1
+    assert asyncio.run(write_fewer()) == 4
 
 
 def test_closing_writes_what_waits(patient: Store) -> None:
