@@ -176,11 +176,10 @@ def configured() -> Settings:
     return load_settings(_config_path[0])
 
 
-async def run_stages(
-    settings: Settings, receiving: asyncio.Event, *, receive: bool, land: bool
-) -> None:
-    """The workers, with the receiver before them and the lander after them where asked, until
-    `receiving` is set.
+async def run_stages(settings: Settings, stop: asyncio.Event, *, receive: bool, land: bool) -> None:
+    """The workers, with the receiver before them and the lander after them where asked.
+
+    Runs until `stop` is set.
 
     What receives nothing serves its health and metrics on [metrics] port, where one is set.
     Holds its address and makes its workers before the first task starts: a start that fails ends
@@ -209,15 +208,13 @@ async def run_stages(
             if place and lander:
                 stages.create_task(run_lander(lander, settings, place, metrics, landing))
             workers = stages.create_task(run_workers(made, working))
-            stages.create_task(
-                run_retention(store, settings.retention, settings.sources, receiving)
-            )
+            stages.create_task(run_retention(store, settings.retention, settings.sources, stop))
             if address and receive:
-                await address.serve(receiving, announce)
+                await address.serve(stop, announce)
             elif address:
                 stages.create_task(address.serve(landing, announce_metrics))
             if not receive:
-                await receiving.wait()
+                await stop.wait()
             working.set()
             await workers
             landing.set()

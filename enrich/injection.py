@@ -12,6 +12,7 @@ from enrich.disguises import other_readings
 from enrich.lexicon import Lexicon, words_of
 from enrich.signs import SIGNS
 
+TELLING_LENGTH = 4  # characters: a shorter word stands in too many others
 MAX_LOOKED_AT = 20_000  # characters; longer texts are looked at from both ends
 
 
@@ -23,12 +24,13 @@ class Hint(NamedTuple):
 
 
 def _hints() -> dict[str, list[tuple[Hint, set[str]]]]:
-    """The hints with all their words, each under the longest."""
+    """The hints with their telling words, each under the longest."""
     hints: dict[str, list[tuple[Hint, set[str]]]] = {}
     for number, (listed, _) in enumerate(SIGNS):
         for words in listed:
-            parts = words.split()
-            hints.setdefault(max(parts, key=len), []).append((Hint(words, number), set(parts)))
+            longest = max(words.split(), key=len)
+            parts = {word for word in words.split() if len(word) >= TELLING_LENGTH} | {longest}
+            hints.setdefault(longest, []).append((Hint(words, number), parts))
     return hints
 
 

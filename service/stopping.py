@@ -17,7 +17,8 @@ def run_until_told(
     """Run a service, whose event is set when it is to stop.
 
     To be called before what takes a second to import: a service that is told while it starts stops
-    as gracefully, once it has started.
+    as gracefully, once it has started. A start that takes long, as with a migration, is not cut
+    short by that.
     """
 
     async def run() -> None:

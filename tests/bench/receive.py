@@ -168,7 +168,7 @@ def main() -> None:
             " `receive_servers.py`. CPU of `serve` includes enriching and landing; it is compared"
             " with the bare handler's in bursts of a second, side by side. Half load is half of"
             " what the server kept up with: with `serve`, until all deliveries of the run at full"
-            " load were enriched. There each delivery costs more, the bare handler's too."
+            " load were enriched."
         ),
         "",
         *table(COLUMNS, rows_of(found)),

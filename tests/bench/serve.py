@@ -2,10 +2,10 @@
 
 python -m tests.bench.serve [--seconds 10] [--minutes 0] [--both-cores] [--write]
 The load has one core, and all of the service the other one: also its stub enrichment and landing,
-with the default settings. With --both-cores its processes share the load's, as on any machine. Its
-maximum is what all its stages get done: events of a run as fast as deliveries are acknowledged, by
-the time until the last one is landed. The times are those that the rows hold, stamped by the
-transactions that wrote them: their own ends are not in it.
+with the default settings. With --both-cores it may use the load's too. Its maximum is what all its
+stages get done: events of a run as fast as deliveries are acknowledged, by the time until the last
+one is landed. The times are those that the rows hold, stamped by the transactions that wrote them:
+their own ends are not in it.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment of a start: what had begun ends in its order, and nobody sees a traceback.
+"""Ctrl-C while a command's service starts: what had begun ends in its order, without a traceback.
 
 The signal comes from the process itself, while it imports what takes the longest.
 """
