@@ -22,8 +22,9 @@ PRAGMAS = (
     "PRAGMA cache_size = -8192",  # of each reader; the pages of several add up
     "PRAGMA journal_size_limit = 67108864",
 )
-# The writer's thread does half a millisecond of work for each transaction, whatever is in it. At a
-# thousand deliveries a second this saves a tenth of a service's CPU for a millisecond of waiting.
+# The writer's thread does up to half a millisecond of work for each transaction, whatever is in it.
+# At a thousand deliveries a second a service with them so far apart took a tenth less CPU, and its
+# history was less far behind; acknowledgements took a millisecond longer (p50, not p99).
 APART_SECONDS = 0.002
 # Which events of a source lie between two ids, for the index on (source, id).
 OF_SOURCE = "source = :source AND id > :after AND id < :end"
