@@ -182,7 +182,7 @@ class Writer:
                 self._wanted = 1
                 self._news.wait()
             self._let_gather()
-            began = time.monotonic()
+            self._next_at = time.monotonic() + self._transactions.APART_SECONDS
             batch: list[Job] = []
             size = 0
             while self._jobs and len(batch) < MAX_BATCH:
@@ -191,12 +191,11 @@ class Writer:
                     break
                 batch.append(self._jobs.popleft())
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
-            self._next_at = began + self._transactions.APART_SECONDS if len(batch) > 1 else began
             self._enough = min(len(batch), ENOUGH_WAITING)
             return batch
 
     def _let_gather(self) -> None:
-        """Wait until the next transaction is due; whoever closes wakes us."""
+        """Wait until the next transaction is due, or as many wait as were in the last one."""
         early = self._next_at - time.monotonic()
         if early > 0 and len(self._jobs) < self._enough and not self._closed:
             self._wanted = self._enough
