@@ -325,14 +325,13 @@ def check_hosts(settings: ServiceSettings) -> Iterator[Problem]:
 
 def check_retention(settings: ServiceSettings) -> Iterator[Problem]:
     """Bodies that are to be kept for longer than the rows they stand in."""
-    kept = settings.retention
-    pairs = {"retention": (kept.keep_bodies_days, kept.keep_rows_days)}
+    general = settings.retention.days_of(None)
+    pairs = {"retention": general}
     for name, source in settings.sources.items():
-        bodies = source.keep_bodies_days or kept.keep_bodies_days
-        pairs[f"sources.{name}"] = (bodies, source.keep_rows_days or kept.keep_rows_days)
-    longer = {where: pair for where, pair in pairs.items() if pair[0] > pair[1]}
-    for where, (bodies, rows) in longer.items():
-        if where == "retention" or pairs[where] != longer.get("retention"):
+        if (own := settings.retention.days_of(source)) != general:
+            pairs[f"sources.{name}"] = own
+    for where, (bodies, rows) in pairs.items():
+        if bodies > rows:
             yield Problem(
                 "warning",
                 f"{where}.keep_bodies_days",

@@ -91,6 +91,11 @@ class RetentionSettings(Section):
         description="rows deleted in one transaction at most; fewer where they take over 20 ms",
     )
 
+    def days_of(self, source: "SourceSettings | None") -> tuple[float, float]:
+        """How long the bodies and the rows of a source are kept; None: one without a section."""
+        bodies = (source and source.keep_bodies_days) or self.keep_bodies_days
+        return bodies, (source and source.keep_rows_days) or self.keep_rows_days
+
 
 class SourceSettings(Section):
     """`[sources.NAME]`: one endpoint, /v1/webhooks/NAME."""

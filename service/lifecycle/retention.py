@@ -110,9 +110,7 @@ def steps_of(
     followers = event_tables(connection)
     steps = []
     for source in stored_sources(connection):
-        own = sources.get(source)
-        bodies = (own and own.keep_bodies_days) or settings.keep_bodies_days
-        rows = (own and own.keep_rows_days) or settings.keep_rows_days
+        bodies, rows = settings.days_of(sources.get(source))
         steps.append(Step("events", OldEvents(source, before(now, rows), followers).delete))
         steps.append(Step("bodies", OldBodies(source, before(now, bodies)).empty))
     old = before(now, settings.keep_rows_days)
