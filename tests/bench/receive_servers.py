@@ -174,7 +174,7 @@ def main() -> None:
 
     from service.receiving.serving import serve_http
     from service.settings import ReceiveSettings
-    from service.stopping import stop_on_signals
+    from service.stopping import run_until_told
 
     kind, url, secret = sys.argv[1:]
     makers = {
@@ -186,9 +186,7 @@ def main() -> None:
     }
     app = makers[kind](url, secret)
 
-    async def run() -> None:
-        stop = asyncio.Event()
-        stop_on_signals(stop)
+    async def serve(stop: asyncio.Event) -> None:
         await serve_http(
             app, ReceiveSettings(port=0), stop, lambda base: print(base, os.getpid(), flush=True)
         )
@@ -197,10 +195,10 @@ def main() -> None:
         import cProfile
 
         profile = cProfile.Profile()
-        profile.runcall(uvloop.run, run())
+        profile.runcall(run_until_told, serve, uvloop.new_event_loop)
         profile.dump_stats(path)
     else:
-        uvloop.run(run())
+        run_until_told(serve, uvloop.new_event_loop)
 
 
 if __name__ == "__main__":
