@@ -9,11 +9,12 @@ PostgreSQL those are snapshots, because transactions commit in another order tha
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from math import inf
 from types import TracebackType
 
 import duckdb
@@ -27,7 +28,15 @@ from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.rows import deliveries_of, size_of, to_arrow
 from analytics.settings import HistorySettings
-from analytics.upkeep import drop_old, merges, prepare
+from analytics.upkeep import (
+    FEW_FILES,
+    SMALL_BYTES,
+    drop_old,
+    first_due,
+    prepare,
+    small_files,
+    tidying,
+)
 from analytics.views import EPOCH_MS, ID_SHIFT
 from service.store import Store
 from service.store.news import mark, news
@@ -98,7 +107,7 @@ class Lander:
         self._writer = lock_of(place, "writer")
         self._merge = lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
-        self._merged_count = 0
+        self._new_files = FEW_FILES  # of a table at most, since no merge was due: it looks now
         self._known: tuple[Cursor, int] | None = None  # the cursor in `landings`, and its number
         with held(self._writer, WRITER_WAIT_SECONDS):
             self._lake = self._open()
@@ -143,20 +152,38 @@ class Lander:
         return self.land()
 
     def maintain(self) -> bool:
-        """All of the upkeep at once; False where a reader holds merges off: try again soon."""
-        return all(self.upkeep())
+        """All of the upkeep at once, and merges of whatever few small files there are.
 
-    def upkeep(self) -> Iterator[bool]:
-        """Merge small files, expire old snapshots, delete old files, in steps. For now and then.
-
-        A step is one table's, so that a landing can come between two. False where a reader holds
-        merges off: the same step comes again.
+        False where a reader holds merges off: try again soon.
         """
-        self._merged_count += 1
-        for statement in merges(self._merged_count):
-            while not self._beside_no_reader(partial(self._lake.execute, statement)):
-                yield False
-            yield True
+        return all(self.upkeep(merging=True))
+
+    def merge(self, room_rows: float) -> None:
+        """Merge small files of one table, where that is due and no reader holds it off.
+
+        Few of them wait while they hold more than `room_rows`; many do not.
+        """
+        if self._new_files < FEW_FILES:
+            return
+        found = small_files(self._lake, self._place)
+        files = first_due(found, room_rows)
+        if files is not None:
+            self._beside_no_reader(partial(self._lake.execute, files.merge))
+        elif first_due(found, inf) is None:
+            self._new_files = 0
+
+    def upkeep(self, *, merging: bool = False) -> Iterator[bool]:
+        """Move inlined rows into files, expire old snapshots, delete old files, in steps.
+
+        For now and then; a landing can come between two steps. False where a reader holds merges
+        off: the same step comes again. `merging`: merges that are due too, and those of all
+        files below 1 MB.
+        """
+        yield from self._each_beside_no_reader(tidying())
+        if merging:
+            found = small_files(self._lake, self._place)
+            wanted = [f.merge for f in found if f.below_bytes == SMALL_BYTES or f.is_due(inf)]
+            yield from self._each_beside_no_reader(wanted)
         drop = partial(drop_old, self._lake, self._place, self._settings, self._clock())
         while not self._beside_no_reader(drop):
             yield False
@@ -165,6 +192,12 @@ class Lander:
         self._lake.close()
         self._lake, self._known = fresh, None
         yield True
+
+    def _each_beside_no_reader(self, statements: Iterable[str]) -> Iterator[bool]:
+        for statement in statements:
+            while not self._beside_no_reader(partial(self._lake.execute, statement)):
+                yield False
+            yield True
 
     def _beside_no_reader(self, step: Callable[[], object]) -> bool:
         with held(self._writer, WRITER_WAIT_SECONDS):
@@ -343,6 +376,7 @@ class Lander:
         for name, count in counts.items():
             landed.rows[name] = landed.rows.get(name, 0) + count
         landed.commit_count += 1
+        self._new_files += 1
         if oldest is not None:
             age = self._clock().timestamp() - ((oldest >> ID_SHIFT) + EPOCH_MS) / 1000
             landed.lag_seconds = max(landed.lag_seconds, age)

@@ -55,8 +55,8 @@ class HistorySettings(BaseModel):
         description="fewer new rows than this wait in a PostgreSQL catalog instead of a file of"
         " their own; an SQLite catalog holds none",
     )
-    merge_seconds: float = Field(
-        default=30, gt=0, description="pause between merges of small files"
+    upkeep_seconds: float = Field(
+        default=30, gt=0, description="pause between turns of deleting what is old"
     )
     snapshot_hours: float = Field(
         default=24, ge=0, description="how long old snapshots can be read (AT VERSION)"

@@ -1,7 +1,8 @@
 """Keeping the history's files few and its old snapshots short-lived."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import duckdb
 
@@ -12,8 +13,12 @@ from analytics.settings import HistorySettings
 from analytics.views import VIEWS
 
 # Files are merged among their like, so that a byte is rewritten a few times, not with each merge:
-# (files below this size, in each so many rounds). By default a round takes less than a minute.
-TIERS = ((1_000_000, 1), (16_000_000, 20), (128_000_000, 320))
+# those below one of these sizes, from 16 KB to 64 MB.
+SIZES = tuple(4**power for power in range(7, 14))
+SMALL_BYTES = 4**10  # 1 MB
+FEW_FILES, MANY_FILES = 8, 32
+WORTH_ROWS = 8_000  # a tenth of a second of work
+BYTES_A_ROW = 500  # in a file; a row that takes more counts as several
 TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
 ROW_GROUP_SIZE = ("32MB", "32000000")  # of rows in memory: by their count, wide ones filled it
 
@@ -82,21 +87,59 @@ def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
 
 
-def merges(turn: int) -> Iterator[str]:
-    """Statements that move inlined rows into files and merge small files, one table's each.
+class SmallFiles(NamedTuple):
+    """Files of one table below a size; those of a partition become one file."""
 
-    `turn` counts the calls, the rounds.
-    """
-    yield f"CALL ducklake_flush_inlined_data('{NAME}')"
-    # A file with deleted rows is not merged, and the next landing deletes the row of `landings`.
-    yield f"CALL ducklake_rewrite_data_files('{NAME}', 'landings', delete_threshold => 0)"
-    for below_bytes, every in TIERS:
-        if turn % every == 0:
-            for table in TABLES:
-                yield (
-                    f"CALL ducklake_merge_adjacent_files('{NAME}', '{table.name}',"
-                    f" max_file_size => {below_bytes})"
-                )
+    table: str
+    below_bytes: int
+    file_count: int  # of the partition that has most
+    row_count: int  # of all
+
+    def is_due(self, room_rows: float) -> bool:
+        """Whether so many are worth a merge, and one of so many rows may be made now."""
+        fits = WORTH_ROWS <= self.row_count <= room_rows
+        return self.file_count >= (FEW_FILES if fits else MANY_FILES)
+
+    @property
+    def merge(self) -> str:
+        """The statement that merges them."""
+        return (
+            f"CALL ducklake_merge_adjacent_files('{NAME}', '{self.table}',"
+            f" max_file_size => {self.below_bytes})"
+        )
+
+
+def small_files(connection: duckdb.DuckDBPyConnection, place: Place) -> list[SmallFiles]:
+    """What could be merged, the smallest files first. One with deleted rows never is."""
+    catalog = catalog_of(place)
+    found = connection.execute(
+        "SELECT table_name, below, max(files)::BIGINT, sum(row_count)::BIGINT FROM ("
+        " SELECT table_name, below, partition, count(*) AS files,"
+        f" sum(greatest(record_count, file_size_bytes // {BYTES_A_ROW})) AS row_count"
+        f" FROM {catalog}.ducklake_data_file file JOIN {catalog}.ducklake_table t USING (table_id)"
+        " LEFT JOIN (SELECT data_file_id,"
+        " string_agg(partition_value, '/' ORDER BY partition_key_index) AS partition"
+        f" FROM {catalog}.ducklake_file_partition_value GROUP BY 1) USING (data_file_id)"
+        f" JOIN (SELECT unnest({list(SIZES)}) AS below) ON file_size_bytes < below"
+        " WHERE file.end_snapshot IS NULL AND t.end_snapshot IS NULL AND data_file_id NOT IN"
+        f" (SELECT data_file_id FROM {catalog}.ducklake_delete_file WHERE end_snapshot IS NULL)"
+        " GROUP BY ALL HAVING count(*) > 1) GROUP BY ALL ORDER BY below, 4"
+    )
+    return [SmallFiles(*row) for row in found.fetchall()]
+
+
+def first_due(found: Sequence[SmallFiles], room_rows: float) -> SmallFiles | None:
+    """The first of them that is due."""
+    return next((files for files in found if files.is_due(room_rows)), None)
+
+
+def tidying() -> tuple[str, ...]:
+    """Statements that move inlined rows into files."""
+    return (
+        f"CALL ducklake_flush_inlined_data('{NAME}')",
+        # A file with deleted rows is not merged, and the next landing deletes that of `landings`.
+        f"CALL ducklake_rewrite_data_files('{NAME}', 'landings', delete_threshold => 0)",
+    )
 
 
 def drop_old(

@@ -1,6 +1,7 @@
 """A lander as a process of its own, for tests that kill it."""
 
 import sys
+from math import inf
 from pathlib import Path
 
 from analytics.landing import Lander
@@ -16,6 +17,7 @@ def main(store_url: str, data: str) -> None:
         print("ready", flush=True)
         while True:
             lander.land()
+            lander.merge(inf)
             lander.maintain()
 
 

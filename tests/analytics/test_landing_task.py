@@ -20,6 +20,7 @@ from analytics.landing_worker import LandingWorker, Turn, Worker
 from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
+from analytics.upkeep import MANY_FILES
 from hooksift import Settings, begin_lander
 from service.metrics import Metrics
 from service.store import Store
@@ -27,7 +28,7 @@ from tests.analytics.store_facts import put_events
 from tests.servers.process import Process
 from tests.servers.receiver import until
 
-QUICK = HistorySettings(interval_seconds=0.01, standby_seconds=0.01, merge_seconds=0.02)
+QUICK = HistorySettings(interval_seconds=0.01, standby_seconds=0.01, upkeep_seconds=0.02)
 
 
 def count(place: Place) -> int:
@@ -141,7 +142,7 @@ def test_turn_by_turn_small_files_are_merged(worker: Worker, store: Store, place
             files = history.sql("SELECT count(*) FROM ducklake_list_files('history', 'events')")
             return int(files.item())
 
-    for _ in range(3):
+    for _ in range(MANY_FILES):
         put_events(store, 1)
         worker.turn()
     until(lambda: worker.turn() and file_count() == 1)

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from sqlalchemy import Connection
@@ -11,6 +13,15 @@ from analytics.history import NAME, History, catalog_of, connect
 from analytics.landing import Lander
 from analytics.place import Place
 from analytics.settings import HistorySettings
+from analytics.upkeep import (
+    FEW_FILES,
+    MANY_FILES,
+    SIZES,
+    SMALL_BYTES,
+    WORTH_ROWS,
+    SmallFiles,
+    small_files,
+)
 from service.store import Store
 from tests.analytics.store_facts import put, put_events
 
@@ -85,6 +96,74 @@ def test_merging_changes_nothing_that_is_read(lander: Lander, history: History) 
     before = history.sql("FROM events ORDER BY id")
     lander.maintain()
     assert history.sql("FROM events ORDER BY id").equals(before)
+
+
+def put_files(store: Store, lander: Lander, count: int, rows: int) -> None:
+    """So many landings of so many events each."""
+    for _ in range(count):
+        put_events(store, rows)
+        lander.land()
+
+
+def test_a_few_files_of_many_rows_are_merged_where_there_is_room_for_these(
+    store: Store, lander: Lander, history: History
+) -> None:
+    put_files(store, lander, FEW_FILES, WORTH_ROWS // FEW_FILES)
+    lander.merge(2 * WORTH_ROWS)
+    assert len(data_files(history)) == 1
+
+
+def test_a_few_files_of_many_rows_wait_for_room(
+    store: Store, lander: Lander, history: History
+) -> None:
+    put_files(store, lander, FEW_FILES, WORTH_ROWS // FEW_FILES)
+    lander.merge(WORTH_ROWS)
+    waiting = len(data_files(history))
+    lander.merge(2 * WORTH_ROWS)
+    assert (waiting, len(data_files(history))) == (LANDINGS + FEW_FILES, 1)
+
+
+def test_many_files_wait_for_no_room(store: Store, lander: Lander, history: History) -> None:
+    put_files(store, lander, MANY_FILES - LANDINGS, 1)
+    lander.merge(0)
+    assert len(data_files(history)) == 1
+
+
+@pytest.mark.parametrize(
+    ("file_count", "row_count", "room_rows", "due"),
+    [
+        (FEW_FILES, WORTH_ROWS, WORTH_ROWS, True),
+        (FEW_FILES - 1, WORTH_ROWS, inf, False),
+        (FEW_FILES, WORTH_ROWS - 1, inf, False),
+        (FEW_FILES, WORTH_ROWS, WORTH_ROWS - 1, False),
+        (MANY_FILES - 1, WORTH_ROWS - 1, inf, False),
+        (MANY_FILES, 2 * MANY_FILES, 0, True),
+    ],
+)
+def test_when_small_files_are_to_be_merged(
+    file_count: int, row_count: int, room_rows: float, due: bool
+) -> None:
+    files = SmallFiles("events", SMALL_BYTES, file_count, row_count)
+    assert files.is_due(room_rows) is due
+
+
+def test_files_of_different_partitions_are_not_counted_together(
+    store: Store, place: Place, lander: Lander
+) -> None:
+    put_revisions(store)
+    lander.land()
+    found = small_files(lander._lake, place)
+    assert {files.table for files in found} == {"events"}
+
+
+def test_small_files_are_merged_among_their_like(
+    store: Store, lander: Lander, history: History
+) -> None:
+    put_events(store, 1, text=token_hex(SIZES[1]))  # which no compression makes half as small
+    lander.land()
+    put_files(store, lander, MANY_FILES - LANDINGS, 1)
+    lander.merge(inf)
+    assert len(data_files(history)) == 2
 
 
 def put_revisions(store: Store) -> None:
