@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvicorn
+from servers.lines import Line
 from servers.receiver import RunningReceiver, read_answer, status_of, wire
 from servers.transports import Sent
-from uvicorn.server import ServerState
 
 from service.receiving.connections import MAX_PIPELINED, GuardedProtocol
 from service.receiving.outbox import MAX_HELD_BYTES, Answers, Outbox
@@ -82,18 +81,12 @@ def test_much_is_not_held_until_the_end_of_the_turn() -> None:
     assert seen == [1]
 
 
-class Line:
-    """One connection of a server whose application answers /now at once, else never."""
+class Answering(Line):
+    """A line whose application answers /now at once, else never."""
 
     def __init__(self) -> None:
-        self.sent = Sent()
         self.asked: list[str] = []
-        config = uvicorn.Config(self, log_config=None, access_log=False)
-        config.load()
-        self.protocol = GuardedProtocol(
-            config=config, server_state=ServerState(), app_state={}, outbox=Outbox()
-        )
-        self.protocol.connection_made(self.sent)
+        super().__init__(self)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked.append(scope["path"])
@@ -108,11 +101,11 @@ NOW = b"GET /now HTTP/1.1\r\nhost: here\r\n\r\n"
 LATER = b"GET /later HTTP/1.1\r\nhost: here\r\n\r\n"
 
 
-def after(*came: bytes, end: Callable[[GuardedProtocol], object] = lambda _: None) -> Line:
+def after(*came: bytes, end: Callable[[GuardedProtocol], object] = lambda _: None) -> Answering:
     """A connection on which this came, a turn for each; `end` before the last answer has left."""
 
-    async def turns() -> Line:
-        line = Line()
+    async def turns() -> Answering:
+        line = Answering()
         for data in came:
             line.protocol.data_received(data)
             await asyncio.sleep(0)
