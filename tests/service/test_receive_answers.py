@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from servers.lines import Line
-from servers.receiver import RunningReceiver, read_answer, status_of, wire
+from servers.receiver import RunningReceiver, Source, read_answer, receiving, status_of, wire
 from servers.transports import Sent
 
 from service.receiving.connections import MAX_PIPELINED, GuardedProtocol
 from service.receiving.outbox import MAX_HELD_BYTES, Answers, Outbox
+from service.store import Store
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -182,3 +183,10 @@ def test_a_body_that_waits_to_be_asked_for_is_asked_for(here: RunningReceiver) -
         assert connection.recv(65536) == INTERIM
         connection.sendall(made.body)
         assert status_of(read_answer(connection)) == 202
+
+
+def test_an_answer_without_content_is_no_part_of_the_next(kept: Store) -> None:
+    source = Source(settings={"override": {"ack": {"status": 204}}})
+    with receiving(kept, {"a": source}) as here:
+        answers = [here.send("a") for _ in range(2)]
+    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2
