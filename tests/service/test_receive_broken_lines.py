@@ -7,6 +7,7 @@ from servers.lines import Line, nothing
 from servers.receiver import Source, rows, until, wire
 
 from service.metrics import Metrics
+from service.receiving.answers import Answer
 from service.receiving.app import Application, create_app
 from service.receiving.outbox import MAX_HELD_BYTES, Outbox
 from service.settings import ReceiveSettings
@@ -48,3 +49,23 @@ def test_the_next_one_is_answered(lines: list[Line]) -> None:
 
 def test_both_deliveries_are_stored(lines: list[Line], kept: Store) -> None:
     assert len(rows(kept, "deliveries")) == len(lines)
+
+
+def test_the_server_stops_all_the_same() -> None:
+    async def stop() -> Line:
+        line = Line(nothing, lambda _scope, _body, reply: reply(Answer(202, b"{}")), is_broken=True)
+        line.protocol.data_received(wire(Source().delivery()))
+        line.protocol.shutdown()
+        return line
+
+    assert asyncio.run(stop()).sent.closed
+
+
+def test_one_whose_answer_cannot_be_made_is_closed() -> None:
+    async def answer() -> Line:
+        line = Line(nothing, lambda _scope, _body, reply: reply(Answer(999, b"{}")))
+        with pytest.raises(KeyError):
+            line.protocol.data_received(wire(Source().delivery()))
+        return line
+
+    assert asyncio.run(answer()).sent.closed
