@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -23,6 +23,12 @@ such places in braces, or a list of alternatives of which the first that holds i
 
 PLACE = re.compile(r"\{([a-z]+:[^{}]*)\}")
 """A place within a template, such as {json:id}."""
+
+Accepting = Annotated[int, msgspec.Meta(ge=200, le=299)]
+"""A status that says: it is on disk."""
+
+Refusing = Annotated[int, msgspec.Meta(ge=400, le=599)]
+"""A status that says: it is not."""
 
 
 class PresetError(ValueError):
@@ -65,13 +71,13 @@ class JwtVerification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the provider needs to hear. `body` None means our own JSON answer."""
+    """What the provider needs to hear. `body` None means our own JSON answer; 204 has none."""
 
-    status: int = 202
+    status: Accepting = 202
     body: str | None = None
     content_type: str = "text/plain"
-    duplicate_status: int = 200
-    refused_status: int = 401
+    duplicate_status: Accepting = 200
+    refused_status: Refusing = 401
     overload_status: Literal[429, 503] = 429
     deadline_seconds: float | None = None
 

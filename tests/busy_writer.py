@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Connection
@@ -22,6 +23,19 @@ class Gate:
         self.entered.set()
         assert self.opened.wait(30)
         return payloads
+
+
+@asynccontextmanager
+async def busy_intake(store: Store) -> AsyncIterator[None]:
+    """What is taken in meanwhile waits for the next transaction."""
+    gate, busy = Gate(), asyncio.get_running_loop().create_future()
+    store.take_in(gate.hold, [(None, 0, busy)])
+    await asyncio.to_thread(gate.entered.wait, 30)
+    try:
+        yield
+    finally:
+        gate.opened.set()
+        await busy
 
 
 async def write_together(store: Store, *jobs: tuple[Any, ...]) -> list[Any]:

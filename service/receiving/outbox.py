@@ -27,11 +27,7 @@ class Outbox:
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
         for answers in waiting:
-            try:
-                answers.flush()
-            except Exception as error:  # noqa: BLE001 - the others' answers are due all the same
-                log.error("not_answered", reason=type(error).__name__)  # noqa: TRY400 - no values
-                answers.abort()
+            answers.flush()
 
 
 class Answers:
@@ -59,16 +55,16 @@ class Answers:
             self.flush()
 
     def flush(self) -> None:
-        """Send now, if anybody is still there."""
+        """Send now, if anybody is still there; never raises, as others' answers are due too."""
         parts, self._parts, self._held_bytes = self._parts, [], 0
         if parts and not self.is_closing():
-            self._transport.write(b"".join(parts))
+            try:
+                self._transport.write(b"".join(parts))
+            except Exception as error:  # noqa: BLE001 - whatever it is, this connection is over
+                log.error("not_answered", reason=type(error).__name__)  # noqa: TRY400 - no values
+                self._transport.abort()
 
     def close(self) -> None:
         """Close the connection once all is sent."""
         self.flush()
         self._transport.close()
-
-    def abort(self) -> None:
-        """Close the connection, whatever is left to be sent."""
-        self._transport.abort()

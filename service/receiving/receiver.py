@@ -52,6 +52,7 @@ from service.store import Store
 from service.store.intake import Receipt
 
 KEY_FETCH_SECONDS = 5
+NO_CONTENT = 204  # a body after it would be read as the next answer
 MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
 
 log = structlog.get_logger("hooksift.receive")
@@ -228,6 +229,8 @@ class Receiver:
             bytes=len(request.body),
         )
         code = ack.duplicate_status if receipt.duplicate else ack.status
+        if code == NO_CONTENT:
+            return Answer(code, b"", ack.content_type)
         if ack.body is not None:
             return Answer(code, ack.body.encode(), ack.content_type)
         body = (

@@ -20,7 +20,11 @@ STORE_AWAY = (
     psycopg.errors.DuplicatePreparedStatement,
     PoolTimeout,
 )
-CONFLICTS = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+CONFLICTS = (
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.UniqueViolation,  # another took the number that was free when ours looked
+)
 PAYLOAD_FAULTS = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -44,7 +48,7 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether the database undid this transaction for another's sake: tried again it may pass."""
+    """Whether another transaction may have been in the way of this one: tried again it may pass."""
     return isinstance(origin_of(error), CONFLICTS)
 
 

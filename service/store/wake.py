@@ -88,21 +88,25 @@ class PostgresWake(LocalWake):
                 self._threads[name] = thread
 
     def _notify(self) -> None:
-        while not self._stop.is_set():
+        """Until it is closed, and what was announced before that is sent."""
+        while True:
             try:
                 with psycopg.connect(self._dsn, autocommit=True) as connection:
                     self._own_pid = connection.info.backend_pid
-                    while self._news.wait() and not self._stop.is_set():
-                        self._news.clear()  # before the look below: whoever closes says both
+                    while self._news.wait():
+                        self._news.clear()
+                        is_last = self._stop.is_set()  # in this order: whoever closes says both
                         with self._lock:
                             kinds, self._kinds = self._kinds, set()
                         for kind in sorted(kinds):
                             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, kind))
-                        if self._stop.wait(DEBOUNCE_SECONDS):
+                        if is_last:
                             return
+                        self._stop.wait(DEBOUNCE_SECONDS)
             except psycopg.Error as error:
                 log.info("notify interrupted: %s", type(error).__name__)
-                self._stop.wait(RETRY_SECONDS)
+                if self._stop.wait(RETRY_SECONDS):
+                    return
 
     def _listen(self) -> None:
         is_told = False  # that it is interrupted, once each time

@@ -220,7 +220,7 @@ class Writer:
             job.error = error
 
     def _commit_twice(self, batch: list[Job]) -> None:
-        """Once more where the database gave way to another's transaction: ours left nothing."""
+        """Once more where another's transaction may have been in the way: ours left nothing."""
         try:
             self._commit(batch)
         except Exception as error:

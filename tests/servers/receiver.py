@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -142,10 +142,26 @@ class RunningReceiver:
         at: TracebackType | None,
     ) -> None:
         self.client.close()
+        self._begin_to_stop()
+        self._thread.join(SECONDS)
+
+    def _begin_to_stop(self) -> None:
         assert self._loop is not None
         assert self._stop is not None
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(SECONDS)
+        with suppress(RuntimeError):  # it has stopped already
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def stop(self) -> None:
+        """Begin to stop, as at a signal; back once no new connection is taken."""
+        self._begin_to_stop()
+        until(lambda: not self._takes_connections())
+
+    def _takes_connections(self) -> bool:
+        try:
+            socket.create_connection(self.address, timeout=SECONDS).close()
+        except ConnectionError:
+            return False
+        return True
 
     @property
     def address(self) -> tuple[str, int]:

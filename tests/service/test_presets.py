@@ -173,6 +173,9 @@ def test_an_unknown_base_is_named() -> None:
         ({"event": {"title": "json:title|shout"}}, "no filter 'shout'"),
         ({"event": {"title": "{json:title"}}, "a brace without a place"),
         ({"handshake": "high_five"}, "no handshake 'high_five'"),
+        ({"ack": {"status": 404}}, r"<= 299 - at `\$.ack.status`"),
+        ({"ack": {"duplicate_status": 100}}, r">= 200 - at `\$.ack.duplicate_status`"),
+        ({"ack": {"refused_status": 200}}, r">= 400 - at `\$.ack.refused_status`"),
     ],
 )
 def test_a_mistake_in_a_record_is_explained(change: dict[str, Any], said: str) -> None:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import uvicorn
-from servers.receiver import RunningReceiver, read_answer, status_of, wire
+from servers.lines import Line
+from servers.receiver import RunningReceiver, Source, read_answer, receiving, status_of, wire
 from servers.transports import Sent
-from uvicorn.server import ServerState
 
 from service.receiving.connections import MAX_PIPELINED, GuardedProtocol
 from service.receiving.outbox import MAX_HELD_BYTES, Answers, Outbox
+from service.store import Store
 
 HEAD = b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n"
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -82,18 +82,12 @@ def test_much_is_not_held_until_the_end_of_the_turn() -> None:
     assert seen == [1]
 
 
-class Line:
-    """One connection of a server whose application answers /now at once, else never."""
+class Answering(Line):
+    """A line whose application answers /now at once, else never."""
 
     def __init__(self) -> None:
-        self.sent = Sent()
         self.asked: list[str] = []
-        config = uvicorn.Config(self, log_config=None, access_log=False)
-        config.load()
-        self.protocol = GuardedProtocol(
-            config=config, server_state=ServerState(), app_state={}, outbox=Outbox()
-        )
-        self.protocol.connection_made(self.sent)
+        super().__init__(self)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.asked.append(scope["path"])
@@ -108,11 +102,11 @@ NOW = b"GET /now HTTP/1.1\r\nhost: here\r\n\r\n"
 LATER = b"GET /later HTTP/1.1\r\nhost: here\r\n\r\n"
 
 
-def after(*came: bytes, end: Callable[[GuardedProtocol], object] = lambda _: None) -> Line:
+def after(*came: bytes, end: Callable[[GuardedProtocol], object] = lambda _: None) -> Answering:
     """A connection on which this came, a turn for each; `end` before the last answer has left."""
 
-    async def turns() -> Line:
-        line = Line()
+    async def turns() -> Answering:
+        line = Answering()
         for data in came:
             line.protocol.data_received(data)
             await asyncio.sleep(0)
@@ -189,3 +183,10 @@ def test_a_body_that_waits_to_be_asked_for_is_asked_for(here: RunningReceiver) -
         assert connection.recv(65536) == INTERIM
         connection.sendall(made.body)
         assert status_of(read_answer(connection)) == 202
+
+
+def test_an_answer_without_content_is_no_part_of_the_next(kept: Store) -> None:
+    source = Source(settings={"override": {"ack": {"status": 204}}})
+    with receiving(kept, {"a": source}) as here:
+        answers = [here.send("a") for _ in range(2)]
+    assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-import uvicorn
+from servers.lines import Line, a_few_turns, nothing
 from servers.receiver import (
     RunningReceiver,
     Source,
@@ -20,13 +20,10 @@ from servers.receiver import (
     status_of,
     wire,
 )
-from servers.transports import Sent
-from uvicorn.server import ServerState
 
 from service.receiving.answers import Answer
 from service.receiving.connections import MAX_IDLE_BYTES, MAX_PIPELINED, GuardedProtocol
 from service.receiving.endpoint import Endpoint
-from service.receiving.outbox import Outbox
 from service.receiving.request import Payload, Request
 from service.settings import ReceiveSettings
 from service.store import Store
@@ -112,23 +109,13 @@ def test_what_nobody_foresaw_is_the_servers_fault(kept: Store) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (500, "failed")
 
 
-class Line:
-    """One connection, without a network, of a server that answers deliveries when told."""
+class Waiting(Line):
+    """A line whose deliveries are answered when told."""
 
     def __init__(self) -> None:
-        self.sent = Sent()
         self.bodies: list[bytes] = []
         self.replies: list[Callable[[Answer], object]] = []
-        config = uvicorn.Config(nothing, log_config=None, access_log=False)
-        config.load()
-        self.protocol = GuardedProtocol(
-            config=config,
-            server_state=ServerState(),
-            app_state={},
-            outbox=Outbox(),
-            take=self.take,
-        )
-        self.protocol.connection_made(self.sent)
+        super().__init__(nothing, self.take)
 
     def take(self, _scope: Any, body: bytes, reply: Callable[[Answer], object]) -> None:
         """Keep a delivery until it is answered."""
@@ -141,41 +128,25 @@ class Line:
             self.replies.pop(0)(Answer(202, b"{}"))
             await a_few_turns()
 
-    @property
-    def statuses(self) -> list[int]:
-        """Those of the answers that have left."""
-        return [
-            status_of(b"HTTP/1.1 " + a) for a in b"".join(self.sent.pieces).split(b"HTTP/1.1 ")[1:]
-        ]
+
+Doing = Callable[[Waiting], Coroutine[Any, Any, None]]
 
 
-async def a_few_turns() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
-async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
-    """An application that is not asked."""
-
-
-Doing = Callable[[Line], Coroutine[Any, Any, None]]
-
-
-def on_a_line(doing: Doing) -> Line:
+def on_a_line(doing: Doing) -> Waiting:
     """A line after all of this was done on it."""
 
-    async def done() -> Line:
-        line = Line()
+    async def done() -> Waiting:
+        line = Waiting()
         await doing(line)
         return line
 
     return asyncio.run(done())
 
 
-def answered(*came: bytes) -> Line:
+def answered(*came: bytes) -> Waiting:
     """A line on which this came, after all of it was answered."""
 
-    async def doing(line: Line) -> None:
+    async def doing(line: Waiting) -> None:
         for data in came:
             line.protocol.data_received(data)
         await line.answer()
@@ -195,7 +166,7 @@ def test_the_answer_to_head_has_no_body() -> None:
 def test_who_reads_no_answers_gets_them_once_he_does() -> None:
     seen: list[list[int]] = []
 
-    async def doing(line: Line) -> None:
+    async def doing(line: Waiting) -> None:
         line.protocol.pause_writing()
         line.protocol.data_received(WHOLE)
         await line.answer()
@@ -220,7 +191,7 @@ def test_what_comes_behind_the_end_is_no_part_of_a_whole_one() -> None:
 
 
 def test_a_clients_last_word_may_be_half_a_request() -> None:
-    async def doing(line: Line) -> None:
+    async def doing(line: Waiting) -> None:
         line.protocol.data_received(WHOLE + CUT)
         assert line.protocol.eof_received()
         await line.answer()
@@ -230,7 +201,7 @@ def test_a_clients_last_word_may_be_half_a_request() -> None:
 
 
 def test_a_server_that_stops_answers_what_it_took() -> None:
-    async def doing(line: Line) -> None:
+    async def doing(line: Waiting) -> None:
         line.protocol.data_received(WHOLE)
         line.protocol.shutdown()
         await line.answer()
@@ -247,7 +218,7 @@ def test_any_number_of_wishes_to_upgrade_are_declined() -> None:
 def test_a_client_who_left_is_forgotten_at_once() -> None:
     """Collections are rare while serving: whatever is only a cycle stays for long."""
 
-    async def doing(line: Line) -> None:
+    async def doing(line: Waiting) -> None:
         line.protocol.data_received(WHOLE * 3)
         line.sent.close()
         line.protocol.connection_lost(ConnectionResetError())
@@ -265,7 +236,7 @@ def test_a_client_who_left_is_forgotten_at_once() -> None:
 
 
 def test_its_body_is_not_held_beside_the_line() -> None:
-    async def doing(line: Line) -> None:
+    async def doing(line: Waiting) -> None:
         line.protocol.data_received(WHOLE)
         assert line.protocol.cycle.body == b""
 

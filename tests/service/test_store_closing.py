@@ -4,11 +4,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from service.store.checkpoints import Checkpoints
-from service.store.wake import PostgresWake
+from service.store.wake import CHANNEL, PostgresWake
 
 
 class LastNews(threading.Event):
@@ -41,3 +42,16 @@ def test_a_notifier_that_closes_as_it_takes_news_ends(postgres_url: str) -> None
     wake.announce({"enrich"})
     wake._threads["notifier"].join(10)
     assert not wake._threads["notifier"].is_alive()
+
+
+def test_the_last_news_are_passed_on_before_the_notifier_ends(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(f"LISTEN {CHANNEL}")
+        wake = PostgresWake(make_url(postgres_url))
+        heard = []
+        for kind in ("first", "last"):
+            wake.announce({kind})
+            if kind == "last":
+                wake.close()
+            heard += [notice.payload for notice in other.notifies(timeout=10, stop_after=1)]
+        assert heard == ["first", "last"]
