@@ -381,7 +381,7 @@ def test_by_command_it_says_what_went_and_what_it_cannot_reach(
     printed = command.run("erase", "--subject", PERSON, "--yes", code=0)
     assert "removed from the store: 2 events, 2 deliveries" in printed
     assert "nothing is left" in printed
-    assert "backups and exports" in printed
+    assert "backups, exports" in printed
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
