@@ -133,7 +133,7 @@ def _shred_catalog(place: Place) -> None:
     if place.is_postgresql:
         import psycopg
 
-        with psycopg.connect(place.catalog, autocommit=True) as connection:
+        with psycopg.connect(place.address, autocommit=True) as connection:
             connection.execute("VACUUM FULL")
         return
     # DuckDB has let go of the file; its SQLite and Python's must never hold it at the same time.

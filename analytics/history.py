@@ -176,7 +176,7 @@ def _set_up_s3(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
 
 
 def _address(place: Place) -> str:
-    return f"ducklake:{'postgres' if place.is_postgresql else 'sqlite'}:{place.catalog}"
+    return f"ducklake:{'postgres' if place.is_postgresql else 'sqlite'}:{place.address}"
 
 
 def _options(place: Place, *, read_only: bool, inline_rows: int) -> str:
