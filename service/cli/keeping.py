@@ -137,7 +137,7 @@ def erase_person(
                 print_counts("removed from the history", eraser(settings, subject, dry_run=False))
             except HooksiftError as error:
                 raise HooksiftError(
-                    "the person is gone from the store, but was NOT removed from the history;"
+                    "the person is gone from the store, but NOT wholly from the history;"
                     f" run the same command again once this is mended: {error}"
                 ) from error
         clean = prove(store, subject, rewrite=rewrite)

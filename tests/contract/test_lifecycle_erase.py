@@ -430,5 +430,5 @@ def test_a_history_that_went_away_meanwhile_is_told_with_what_to_do(
     command = CommandLine(tmp_path, eraser)
     command.configure(store=store_url)
     put_events(store, 2, customer=PERSON)
-    with pytest.raises(HooksiftError, match="NOT removed from the history; run the same command"):
+    with pytest.raises(HooksiftError, match="NOT wholly from the history; run the same command"):
         command.run("erase", "--subject", PERSON, "--yes")
