@@ -287,5 +287,6 @@ def _keep_beside(target: Path) -> Path | None:
         beside = target.with_name(target.name + BEFORE + suffix)
         beside.unlink(missing_ok=True)  # an older store's log would be played into this one
         if path.exists():
+            path.chmod(0o600)  # as the copy that takes its place
             path.rename(beside)
     return _beside(target) if there else None

@@ -242,11 +242,9 @@ def test_restore_says_where_the_store_that_was_there_is(
     assert f"the store that was there is {copied.settings().data}/" in told
 
 
-def test_the_store_that_was_there_is_as_private_as_before(
-    copied: CommandLine, tmp_path: Path
-) -> None:
+def test_the_store_that_was_there_is_its_owner_s_alone(copied: CommandLine, tmp_path: Path) -> None:
     (store,) = copied.settings().data.glob("*.sqlite")
-    store.chmod(0o600)
+    store.chmod(0o644)
     copied.run("restore", tmp_path / "copy", "--yes")
     beside = store.with_name(store.name + ".before-restore")
     assert stat.S_IMODE(beside.stat().st_mode) == 0o600
