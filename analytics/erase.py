@@ -165,8 +165,8 @@ def _shred_catalog(place: Place) -> None:
         # DuckDB has let go of the file; its SQLite and Python's must never hold it at once.
         with closing(sqlite3.connect(place.catalog, timeout=WAIT_SECONDS)) as connection:
             connection.execute("VACUUM")
-            connection.execute(f"DROP TABLE {MARK}")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute(f"DROP TABLE {MARK}")
     except (psycopg.Error, sqlite3.Error) as error:
         said = " ".join(without_credentials(error).split())
         raise HistoryError(
