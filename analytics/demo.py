@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -22,10 +23,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import analytics
 from analytics import demo_report
 from analytics.errors import HistoryError
+from analytics.history import opening_statement
 from service.errors import HooksiftError
 from service.signing.demo_deliveries import Planned, Sender, expected, plan, senders
 
 MARK = ".hooksift-demo"
+OPENING = "history.sql"
 AT_ONCE = 16
 START_SECONDS = 30
 FINISH_SECONDS = 90
@@ -68,16 +71,16 @@ def run_demo(folder: Path, events: int, console: Console) -> None:
     report(folder, console)
     with analytics.connect(folder) as history:
         wrong += demo_report.mismatches(history, sent)
-        line = history.cli_line
+        (folder / OPENING).write_text(f"{opening_statement(history.place)}\n")
     if wrong:
         raise DemoError("the history is not what was sent:\n  " + "\n  ".join(wrong))
     total = sum((counts for counts in sent.values()), Counter[str]())
     console.print(
-        f"[bold green]All of it adds up:[/] {total['received']} deliveries stored once,"
+        f"\n[bold green]All of it adds up:[/] {total['received']} deliveries stored once,"
         f" {total['duplicate']} duplicates, {total['refused']} refused,"
         f" {total['events']} events, {total['dead']} dead letter."
     )
-    next_steps(folder, config, line, console)
+    next_steps(folder, config, console)
 
 
 def prepare(folder: Path) -> None:
@@ -209,22 +212,34 @@ def report(folder: Path, console: Console) -> None:
             tbl_rows=40,
             tbl_cols=12,
             tbl_width_chars=120,
-            fmt_str_lengths=40,
+            fmt_str_lengths=44,
+            float_precision=2,
         ),
     ):
-        for heading, frame in demo_report.tables(history):
-            console.print(f"\n[bold]{heading}[/]")
-            console.print(str(frame), markup=False, highlight=False, soft_wrap=True)
+        for table in demo_report.tables(history):
+            console.print(f"\n[bold]{table.heading}[/]", highlight=False)
+            if table.meaning:
+                console.print(table.meaning, style="dim", highlight=False, soft_wrap=True)
+            lines = "\n".join(line.rstrip() for line in str(table.rows).splitlines())
+            console.print(lines, markup=False, highlight=False, soft_wrap=True)
 
 
-def next_steps(folder: Path, config: Path, cli_line: str, console: Console) -> None:
+def next_steps(folder: Path, config: Path, console: Console) -> None:
     """Where everything is, and what to type next."""
     console.print(f"\nThe data is in [bold]{folder}[/]. Next:")
+    named = shlex.quote(str(config))
     steps = (
-        (f"make lab CONFIG={config}", "the notebooks on this history"),
-        (f"make serve CONFIG={config}", "the same service again, to send to it yourself"),
-        (cli_line, "the same tables in the plain DuckDB CLI"),
+        (f"make lab CONFIG={named}", "the notebooks on this history"),
+        (f"make serve CONFIG={named}", "the same service again, to send to it yourself"),
+        (
+            f".venv/bin/hooksift --config {named} events",
+            "the newest events; `show ID` in place of `events` tells all of one",
+        ),
+        (
+            f"duckdb -init {shlex.quote(str(folder / OPENING))}",
+            "the same tables in DuckDB's own command line, 1.5 or newer",
+        ),
     )
     for command, meaning in steps:
         console.print(f"  {command}", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"      {meaning}", style="dim")
+        console.print(f"      {meaning}", style="dim", highlight=False)

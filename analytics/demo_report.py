@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import polars as pl
 
@@ -9,6 +10,14 @@ import analytics
 from analytics.history import History
 
 SEVERITY_ORDER = ("low", "medium", "high", "critical")
+LATENCY = (
+    "ack: until the sender's answer, which is after the commit; queue: until a worker takes the"
+    " event;\nmodel, commit: until it is classified, and that is stored; enriched: all of it since"
+    " it arrived;\nland: from then until it is in the history"
+)
+CALLS = (
+    "reused: a copy of an event that is known shares its call; degraded: the model could not answer"
+)
 CHECKED = ("received", "duplicate", "refused", "events", "dead")
 
 
@@ -21,14 +30,32 @@ def progress(history: History) -> tuple[int, int]:
     return int(events or 0), int(finished or 0)
 
 
-def tables(history: History) -> Iterator[tuple[str, pl.DataFrame]]:
-    """The report's tables with their headings."""
+class Table(NamedTuple):
+    """A table of the report; `meaning` says what its heading and titles do not."""
+
+    heading: str
+    rows: pl.DataFrame
+    meaning: str = ""
+
+
+def tables(history: History) -> Iterator[Table]:
+    """The report's tables."""
     outcomes = analytics.outcomes(history).drop("returned")  # nothing is written back here
-    yield "What became of what each source sent", outcomes
-    yield "Events by category and severity", by_severity(history)
-    yield "Latency, milliseconds", rounded(analytics.latency(history))
-    yield "Failures by reason", failures(history)
-    yield "Calls made against events enriched", rounded(analytics.calls(history))
+    yield Table("What became of what each source sent", outcomes)
+    yield Table("One event of each source, and what was made of it", one_of_each(history))
+    yield Table("Events by category and severity", by_severity(history))
+    yield Table("Latency, milliseconds", analytics.latency(history), LATENCY)
+    yield Table("Failures by reason", failures(history))
+    yield Table("Calls made against events enriched", analytics.calls(history), CALLS)
+
+
+def one_of_each(history: History) -> pl.DataFrame:
+    """The first event of each source that was enriched."""
+    return history.sql(
+        "SELECT source, title, category, severity, language FROM wide_events"
+        " WHERE outcome = 'enriched'"
+        " QUALIFY row_number() OVER (PARTITION BY source ORDER BY id) = 1 ORDER BY source"
+    )
 
 
 def by_severity(history: History) -> pl.DataFrame:
@@ -55,11 +82,6 @@ def failures(history: History) -> pl.DataFrame:
         pl.col("attempt_count").alias("count"),
     )
     return pl.concat([refused, failed], how="vertical_relaxed").sort("what", "source", "reason")
-
-
-def rounded(frame: pl.DataFrame) -> pl.DataFrame:
-    """Numbers as a person reads them."""
-    return frame.with_columns(pl.col(pl.Float64).round(2))
 
 
 def mismatches(history: History, sent: Mapping[str, Counter[str]]) -> list[str]:

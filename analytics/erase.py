@@ -10,13 +10,14 @@ import duckdb
 
 from analytics.dictionary import TABLES
 from analytics.errors import HistoryError, HistoryMissing, without_credentials
-from analytics.history import NAME, attach, catalog_of, connect
+from analytics.history import NAME, SCHEMA, attach, catalog_of, connect
 from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.scope import quoted
 
 LEAST_LETTERS = 4
 WAIT_SECONDS = 120.0
+MARK = "hooksift_erasure_begun"
 # Where text from outside can stand: in which tables and columns a person is looked for.
 TEXTS = {
     "events": ("id", ("subject", "title", "text", "url", "customer", "request_url", "delivery_key",
@@ -37,7 +38,8 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
     page of the catalog. Old snapshots end: `AT VERSION` reaches back to the erasure only, and a
     reader in the middle of a query may have to ask again. A lander may run meanwhile.
     Returns how many rows of each table went. Erase from the store first, or the next rebuild
-    brings the person back. Raises HistoryError for words of fewer than four letters.
+    brings the person back. What was cut off is finished by the next erasure, whomever it is of.
+    Raises HistoryError for words of fewer than four letters, and where it was cut off.
     """
     found = _found(words)
     if not place.is_postgresql and not Path(place.catalog).is_file():
@@ -45,16 +47,20 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
     with held(lock_of(place, "writer"), WAIT_SECONDS):
         lake = attach(place, read_only=False)
         try:
+            was_cut_off = _begin(lake, place)
             gone = _delete(lake, found)
-            if sum(gone.values()):
+            to_forget = was_cut_off or any(gone.values())
+            if to_forget:
                 with held(lock_of(place, "merge"), WAIT_SECONDS):
                     _forget(lake, place)
+            else:
+                lake.execute(f"DROP TABLE {_mark_in(place)}")
         except duckdb.Error as error:
             said = without_credentials(error)
             raise HistoryError(f"the history at {place} cannot be changed: {said}") from error
         finally:
             lake.close()
-        if sum(gone.values()):
+        if to_forget:
             _shred_catalog(place)
     return gone
 
@@ -83,6 +89,21 @@ def _found(words: Iterable[str]) -> str:
         )
         for table, (key, columns) in TEXTS.items()
     )
+
+
+def _mark_in(place: Place) -> str:
+    """A table of the catalog that is there from an erasure's begin to its end."""
+    return f"{catalog_of(place)}.{MARK}"
+
+
+def _begin(lake: duckdb.DuckDBPyConnection, place: Place) -> bool:
+    """Leave the mark; whether an earlier erasure has left one."""
+    try:
+        lake.execute(f"SELECT 1 FROM {_mark_in(place)}")
+    except duckdb.CatalogException:  # DuckDB does not list a history's catalog
+        lake.execute(f"CREATE TABLE {_mark_in(place)} (begun_at VARCHAR)")
+        return False
+    return True
 
 
 def _delete(lake: duckdb.DuckDBPyConnection, found: str) -> dict[str, int]:
@@ -129,14 +150,26 @@ def _renew_extremes(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
 
 
 def _shred_catalog(place: Place) -> None:
-    """Overwrite the catalog's free space, where deleted rows would otherwise linger."""
-    if place.is_postgresql:
-        import psycopg
+    """Overwrite the catalog's free space, where deleted rows would otherwise linger.
 
-        with psycopg.connect(place.catalog, autocommit=True) as connection:
-            connection.execute("VACUUM FULL")
-        return
-    # DuckDB has let go of the file; its SQLite and Python's must never hold it at the same time.
-    with closing(sqlite3.connect(place.catalog, timeout=WAIT_SECONDS)) as connection:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    Takes the mark away. Raises HistoryError.
+    """
+    import psycopg
+
+    try:
+        if place.is_postgresql:
+            with psycopg.connect(place.address, autocommit=True) as session:
+                session.execute("VACUUM FULL")
+                session.execute(f"DROP TABLE {SCHEMA}.{MARK}")
+            return
+        # DuckDB has let go of the file; its SQLite and Python's must never hold it at once.
+        with closing(sqlite3.connect(place.catalog, timeout=WAIT_SECONDS)) as connection:
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute(f"DROP TABLE {MARK}")
+    except (psycopg.Error, sqlite3.Error) as error:
+        said = " ".join(without_credentials(error).split())
+        raise HistoryError(
+            f"no table of the history at {place} holds the person any more, but its catalog's free"
+            f" space may: it could not be vacuumed ({said}); mend that, and erase once more"
+        ) from error

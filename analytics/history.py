@@ -176,7 +176,7 @@ def _set_up_s3(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
 
 
 def _address(place: Place) -> str:
-    return f"ducklake:{'postgres' if place.is_postgresql else 'sqlite'}:{place.catalog}"
+    return f"ducklake:{'postgres' if place.is_postgresql else 'sqlite'}:{place.address}"
 
 
 def _options(place: Place, *, read_only: bool, inline_rows: int) -> str:
@@ -204,15 +204,19 @@ def catalog_of(place: Place) -> str:
 
 
 def cli_line(place: Place) -> str:
-    """A shell line that opens the history in the plain DuckDB command line (1.5 or newer).
+    """A shell line that opens the history in the plain DuckDB command line (1.5 or newer)."""
+    return f"duckdb -cmd {shlex.quote(opening_statement(place))}"
+
+
+def opening_statement(place: Place) -> str:
+    """The SQL with which a plain DuckDB (1.5 or newer) opens the history for reading.
 
     Unlike `History.sql` it does not notice a merge that comes into a query (`analytics.merges`).
     """
     catalog = place.catalog if place.is_postgresql else str(Path(place.catalog).absolute())
     shown = Place(catalog, place.files)
     options = _options(shown, read_only=True, inline_rows=0)
-    statement = f"ATTACH {_quoted(_address(shown))} AS {NAME} ({options}); USE {NAME};"
-    return f"duckdb -cmd {shlex.quote(statement)}"
+    return f"ATTACH {_quoted(_address(shown))} AS {NAME} ({options}); USE {NAME};"
 
 
 def _define_views(connection: duckdb.DuckDBPyConnection) -> None:

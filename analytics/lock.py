@@ -39,7 +39,7 @@ class Lock(Protocol):
 def lock_of(place: Place, role: Role, *, shared: bool = False) -> Lock:
     """The lock of that role for the history at `place`; `shared`: with others who share it."""
     if place.is_postgresql:
-        return AdvisoryLock(place.catalog, KEYS[role])
+        return AdvisoryLock(place.address, KEYS[role])
     return FileLock(Path(place.catalog).parent / f"{role}.lock", shared=shared)
 
 

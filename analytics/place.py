@@ -13,6 +13,7 @@ from analytics.settings import HistorySettings, S3Settings
 
 VARIABLE = "HOOKSIFT_HISTORY_PATH"
 CATALOG_FILE = "catalog.sqlite"
+CONNECT_SECONDS = 5
 FOLDERS = ("hooksift-data", "hooksift-demo")
 
 
@@ -28,6 +29,17 @@ class Place:
     def is_postgresql(self) -> bool:
         """Whether the catalog is a PostgreSQL database, which several writers may share."""
         return self.catalog.startswith(("postgresql://", "postgres://"))
+
+    @property
+    def address(self) -> str:
+        """What to connect to: a database that does not answer is given up after some seconds."""
+        if not self.is_postgresql:
+            return self.catalog
+        head, at, tail = self.catalog.partition("://")[2].partition("@")
+        hosts = tail if at and "/" not in head else self.catalog  # a password may hold a "?"
+        if "connect_timeout=" in hosts:
+            return self.catalog
+        return f"{self.catalog}{'&' if '?' in hosts else '?'}connect_timeout={CONNECT_SECONDS}"
 
     @property
     def is_s3(self) -> bool:

@@ -10,6 +10,7 @@ from enrich.examples import Labelled
 from enrich.tables import Label
 from enrich.taxonomy import Taxonomy
 from service.errors import SettingsError
+from service.nearest import nearest
 from service.store.store import words_of
 from service.store.tables import Rows, to_microseconds
 
@@ -71,10 +72,8 @@ def check_label(taxonomy: Taxonomy, field: str, value: str) -> None:
     if field not in known:
         raise SettingsError(f"no field {field!r}; labels are of {', '.join(FIELDS)}")
     if value not in known[field]:
-        raise SettingsError(
-            f"{field} {value!r} is not of taxonomy {taxonomy.name};"
-            f" there are {', '.join(known[field])}"
-        )
+        meant = nearest(value, known[field]) or f"there are {', '.join(known[field])}"
+        raise SettingsError(f"{field} {value!r} is not of taxonomy {taxonomy.name}; {meant}")
 
 
 def load_labelled(

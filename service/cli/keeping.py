@@ -47,11 +47,13 @@ def register(
     @app.command()
     def restore(
         file: Annotated[Path, typer.Argument(help="A file that `hooksift backup` wrote")],
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask")] = False,
     ) -> None:
         """Put a copy back as the store. Stop the service first.
 
-        The store that is there is kept beside it, under its name with .before-restore. What was
-        erased from it since is left out of the copy too; what `hooksift audit` lists stays.
+        Asks when the store that is there has deliveries. That store is kept, under its name with
+        .before-restore, in place of what an earlier restore kept. What was erased from it since is
+        left out of the copy too; what `hooksift audit` lists stays.
         PostgreSQL is put back by pg_restore instead; this command says how, and what to do then.
         """
         from service.lifecycle.backup import restore as put_back
@@ -59,8 +61,10 @@ def register(
 
         settings = load_settings()
         make_data_folder(settings.data)
-        left_out = put_back(file, settings.store_url)
-        typer.echo(f"the store is that of {file}; {left_out} erased deliveries were left out")
+        done = put_back(file, settings.store_url, None if yes else ask_to_replace)
+        typer.echo(f"the store is that of {file}; {done.left_out} erased deliveries were left out")
+        if done.beside is not None:
+            typer.echo(f"the store that was there is {done.beside}; remove it when not needed")
 
     @app.command()
     def erase(
@@ -88,6 +92,16 @@ def register(
         about a minute each for half a million events. The service may run meanwhile.
         """
         erase_person(load_settings(), subject, erasers, dry_run=dry_run, yes=yes, rewrite=rewrite)
+
+
+def ask_to_replace(deliveries: int, beside: Path) -> None:
+    """Ask whether a store that has deliveries may go. Raises typer.Abort if not."""
+    lost = ", which removes the older store of that name" if beside.exists() else ""
+    typer.confirm(
+        f"the store that is there has {deliveries:,} deliveries; keep it as {beside}{lost},"
+        " and put the copy in its place?",
+        abort=True,
+    )
 
 
 def erase_person(
@@ -123,7 +137,7 @@ def erase_person(
                 print_counts("removed from the history", eraser(settings, subject, dry_run=False))
             except HooksiftError as error:
                 raise HooksiftError(
-                    "the person is gone from the store, but was NOT removed from the history;"
+                    "the person is gone from the store, but NOT wholly from the history;"
                     f" run the same command again once this is mended: {error}"
                 ) from error
         clean = prove(store, subject, rewrite=rewrite)

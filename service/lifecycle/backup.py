@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,13 +121,21 @@ def _to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def restore(copy: Path, store_url: str) -> int:
-    """Put a copy back as the SQLite store; how many deliveries erased since are left out.
+class Restored(NamedTuple):
+    """How many deliveries erased since were left out, and where the store that was there is."""
 
-    The service must be stopped. The store that is there is kept beside, under another name. What
-    was erased from it since the copy was made is erased from the copy too; its audit lives on, with
-    the restore noted in it. Transactions are numbered on from the clock, so that the history takes
-    all that is new for new.
+    left_out: int
+    beside: Path | None
+
+
+def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None = None) -> Restored:
+    """Put a copy back as the SQLite store.
+
+    The service must be stopped. The store that is there is kept beside, under another name; `ask`
+    is told first how many deliveries it has, unless none, and of that name, and raises to leave
+    all as it is. What was erased from that store since the copy was made is erased from the copy
+    too; its audit lives on, with the restore noted in it. Transactions are numbered on from the
+    clock, so that the history takes all that is new for new.
     Raises BackupError.
     """
     url = make_url(store_url)
@@ -136,20 +144,35 @@ def restore(copy: Path, store_url: str) -> int:
     target = Path(str(url.database))
     check_copy(copy)
     _refuse_running(target)
+    if ask is not None and (deliveries := _deliveries_in(target)):
+        ask(deliveries, _beside(target))
+        _refuse_running(target)  # it may have been started meanwhile
     part = target.with_name(target.name + ".part")
     try:
+        part.unlink(missing_ok=True)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL, 0o600))
         shutil.copyfile(copy, part)
-        part.chmod(0o600)
         lasting = _lasting(target)
         _prepare(part, lasting)
         _to_disk(part)
-        _keep_beside(target)
+        beside = _keep_beside(target)
         part.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"cannot put {copy} back: {error}") from error
     with closing(open_store(store_url)) as store:
         note_done(store, datetime.now(UTC), "restore", {}, len(lasting.deliveries))
-    return len(lasting.deliveries)
+    return Restored(len(lasting.deliveries), beside)
+
+
+def _deliveries_in(target: Path) -> int:
+    """How many deliveries a store has; 0 where there is none that can be read."""
+    if not target.is_file():
+        return 0
+    try:
+        with _opened(target) as connection:
+            return int(connection.execute("SELECT count(*) FROM deliveries").fetchone()[0])
+    except sqlite3.Error:
+        return 0  # damaged: that is why somebody restores
 
 
 def _refuse_running(target: Path) -> None:
@@ -252,11 +275,18 @@ def _leave_out(
     )
 
 
-def _keep_beside(target: Path) -> None:
-    """Move the store that is there out of the way, with its log."""
+def _beside(target: Path) -> Path:
+    return target.with_name(target.name + BEFORE)
+
+
+def _keep_beside(target: Path) -> Path | None:
+    """Move the store that is there out of the way, with its log; to where, if there is one."""
+    there = target.exists()
     for suffix in ("", "-wal", "-shm"):
         path = target.with_name(target.name + suffix)
         beside = target.with_name(target.name + BEFORE + suffix)
         beside.unlink(missing_ok=True)  # an older store's log would be played into this one
         if path.exists():
+            path.chmod(0o600)  # as the copy that takes its place
             path.rename(beside)
+    return _beside(target) if there else None

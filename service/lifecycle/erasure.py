@@ -42,7 +42,7 @@ SMALL_BYTES = 64 << 20  # of a file that is rewritten in about half a second
 NEVER = to_microseconds(datetime(9999, 1, 1, tzinfo=UTC))
 WHOLE_DELIVERY = frozenset({"headers", "url", "address", "delivery_key"})
 UNREACHED = (
-    "backups and exports made before now: delete them, or erase again after a restore",
+    "backups, exports and stores that a restore kept: delete them, or erase again after a restore",
     "what was written to tickets, chats and other systems, and what the sender still holds",
     "what a model's provider keeps of the calls made to it",
     "bodies in which the words stand in base64, or encrypted",

@@ -35,7 +35,7 @@ from service.receiving.incoming import PREFIX
 from service.receiving.pairing_watch import PairingWatch
 from service.receiving.quarantine import QuarantineBuffer, store_quarantine
 from service.receiving.receiver import Receiver
-from service.receiving.refusals import RefusalCounter, store_refusals
+from service.receiving.refusals import RefusalCounter, say_refused, store_refusals
 from service.settings import ReceiveSettings
 from service.store import Handler, Store
 from service.store.tables import to_microseconds
@@ -188,12 +188,16 @@ async def flush(
 ) -> None:
     """Write refusals, ack times and quarantine, each by itself.
 
-    Refusals are counted again if that fails; ack times and quarantined bytes are let go.
+    Refusals are in the log once they are stored, and counted again if that fails; ack times and
+    quarantined bytes are let go.
     """
     refused, times, kept = refusals.drain(), acks.drain(), quarantine.drain()
     window_at = to_microseconds(datetime.now(UTC))
-    if refused and not await stored(store, store_refusals(store.new_ids), refused):
-        refusals.give_back(refused)
+    if refused:
+        if await stored(store, store_refusals(store.new_ids), refused):
+            say_refused(refused)
+        else:
+            refusals.give_back(refused)
     if times:
         await stored(store, store_acks(store.new_ids, window_at), times)
     if kept:

@@ -1,9 +1,10 @@
-"""Refusals as data: counted in memory, written each second, bounded whatever a stranger sends."""
+"""Refusals as data: counted in memory, written and logged each second, bounded whatever comes."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection
 
 from service.store.store import words_of
@@ -15,6 +16,7 @@ MAX_ROWS = 20  # address prefixes told apart in one flush; the rest share a row
 COLUMNS = ("id", "source", "reason", "address_prefix", "refused_count", "first_at", "last_at", "tx")
 
 Key = tuple[str, str, str]
+log = structlog.get_logger("hooksift.receive")
 
 
 class RefusalCounter:
@@ -25,12 +27,11 @@ class RefusalCounter:
 
     def count(self, source: str, reason: str, address: str, at: int) -> None:
         """One more refusal at `at` (microseconds since 1970)."""
-        key = (source, reason, prefix_of(address))
-        if key not in self._counts and len(self._counts) >= MAX_ROWS:
-            key = (source, reason, OTHER_ADDRESSES)
-        self._add(key, 1, at, at)
+        self._add((source, reason, prefix_of(address)), 1, at, at)
 
     def _add(self, key: Key, count: int, first_at: int, last_at: int) -> None:
+        if key not in self._counts and len(self._counts) >= MAX_ROWS:
+            key = (*key[:2], OTHER_ADDRESSES)
         row = self._counts.get(key)
         if row is None:
             self._counts[key] = [count, first_at, last_at]
@@ -62,6 +63,12 @@ def prefix_of(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return f"{IPv6Address(int(parsed) >> 80 << 80)}/48"
     return f"{address}/32"
+
+
+def say_refused(rows: Sequence[tuple[Key, list[int]]]) -> None:
+    """A line in the log for each row that was stored."""
+    for (source, reason, prefix), (count, *_) in rows:
+        log.warning("refused", source=source, reason=reason, count=count, address_prefix=prefix)
 
 
 def store_refusals(

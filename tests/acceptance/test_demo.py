@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import pytest
+
+from analytics.history import packaged_extension
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -34,6 +37,7 @@ def test_the_demo_says_that_all_adds_up(demo: "subprocess.CompletedProcess[str]"
     "heading",
     [
         "What became of what each source sent",
+        "One event of each source, and what was made of it",
         "Events by category and severity",
         "Latency, milliseconds",
         "Failures by reason",
@@ -47,6 +51,26 @@ def test_the_demo_prints_its_tables(demo: "subprocess.CompletedProcess[str]", he
 def test_the_demo_says_what_to_type_next(demo: "subprocess.CompletedProcess[str]") -> None:
     assert "make lab" in demo.stdout
     assert "make serve" in demo.stdout
+
+
+def test_no_line_of_the_demo_is_wider_than_a_terminal(
+    demo: "subprocess.CompletedProcess[str]",
+) -> None:
+    folder = demo.args[-1]
+    lines = demo.stdout.replace(folder, "hooksift-demo").splitlines()
+    assert [line for line in lines if len(line) > 100] == []
+
+
+def test_duckdb_itself_opens_the_history_with_the_file_that_the_demo_names(
+    demo: "subprocess.CompletedProcess[str]",
+) -> None:
+    opening = Path(demo.args[-1]) / "history.sql"
+    assert f"duckdb -init {opening}" in demo.stdout
+    with duckdb.connect() as connection:
+        for name in ("ducklake", "sqlite_scanner"):  # which the command line fetches by itself
+            connection.execute(f"LOAD '{packaged_extension(name)}'")
+        connection.execute(opening.read_text())
+        assert connection.execute("SELECT count(*) FROM wide_events").fetchall() == [(319,)]
 
 
 def test_the_readme_shows_what_the_demo_prints(demo: "subprocess.CompletedProcess[str]") -> None:

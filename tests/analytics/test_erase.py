@@ -5,9 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from analytics.erase import count_person, erase_person
+from analytics.erase import _begin, _delete, _found, count_person, erase_person
 from analytics.errors import HistoryError
-from analytics.history import connect
+from analytics.history import attach, connect
 from analytics.landing import Lander
 from analytics.place import Place
 from service.store import Store
@@ -85,3 +85,31 @@ def test_landing_goes_on_after_an_erasure(store: Store, lander: Lander, place: P
 def test_a_word_that_would_hit_everybody_is_refused(lander: Lander, place: Place) -> None:
     with pytest.raises(HistoryError, match="at least 4 letters"):
         erase_person(place, ["e"])
+
+
+def cut_off(place: Place) -> None:
+    """An erasure that a killed process has left: rows are deleted, and no more."""
+    lake = attach(place, read_only=False)
+    _begin(lake, place)
+    _delete(lake, _found([PERSON]))
+    lake.close()
+
+
+def test_an_erasure_that_was_cut_off_is_finished_by_the_next(
+    store: Store, lander: Lander, place: Place
+) -> None:
+    fill(store, lander)
+    cut_off(place)
+    assert places_that_hold(place, PERSON)
+    erase_person(place, [PERSON])
+    assert places_that_hold(place, PERSON) + places_that_hold(place, PERSON.upper()) == []
+
+
+def test_an_erasure_of_nobody_leaves_older_snapshots(
+    store: Store, lander: Lander, place: Place
+) -> None:
+    fill(store, lander)
+    for _ in range(2):
+        erase_person(place, ["nobody known"])
+    with connect(place, version=3) as history:
+        assert not history.sql("SELECT id FROM events").is_empty()

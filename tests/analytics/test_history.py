@@ -91,6 +91,23 @@ def test_a_place_that_is_no_folder_is_handed_over_whole() -> None:
     assert find(hand_over(place)) == place
 
 
+ADDRESSES = {
+    "postgresql://me@db/history": "?connect_timeout=5",
+    "postgresql://me:so?so@db/history": "?connect_timeout=5",
+    "postgres:///history?host=/run/postgresql": "&connect_timeout=5",
+    "postgresql://db/history?application_name=me@here": "&connect_timeout=5",
+    "postgresql://me:pw@db/history?connect_timeout=60": "",
+    "history/catalog.sqlite": "",
+}
+
+
+@pytest.mark.parametrize("catalog", ADDRESSES)
+def test_a_database_is_given_up_after_some_seconds_unless_its_address_says_another(
+    catalog: str,
+) -> None:
+    assert Place(catalog).address == catalog + ADDRESSES[catalog]
+
+
 def test_a_password_is_not_shown() -> None:
     assert str(Place("postgresql://me:secret@db/history")) == "postgresql://db/history"
 

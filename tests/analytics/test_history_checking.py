@@ -1,5 +1,6 @@
 """hooksift check, of [history]: what keeps the history from being written or found."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_catalog_that_is_away_is_an_error_without_its_password(tmp_path: Path)
     problem = found(HistorySettings(catalog=AWAY, files=str(tmp_path)), tmp_path)["history"]
     assert problem.severity == "error"
     assert "hunter2" not in problem.what
+
+
+def test_a_catalog_behind_a_silent_firewall_is_an_error_within_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = f"postgresql://me@127.0.0.1:{silent.getsockname()[1]}/history"
+        problem = found(HistorySettings(catalog=away, files=str(tmp_path)), tmp_path)["history"]
+    assert "timeout expired" in problem.what
 
 
 def test_a_damaged_catalog_is_an_error(tmp_path: Path) -> None:

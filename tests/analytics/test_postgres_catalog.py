@@ -153,6 +153,27 @@ def test_an_erased_person_is_in_no_table_of_the_catalog(store: Store, shared: Pl
     assert held == []
 
 
+def test_a_catalog_that_cannot_be_vacuumed_is_told_until_it_can(
+    store: Store, shared: Place
+) -> None:
+    import psycopg
+
+    impatient = replace(shared, catalog=f"{shared.catalog}&options=-c%20lock_timeout%3D100")
+    put_events(store, 1, customer="zoe.adler@mail.example")
+    with Lander(store, shared, SETTINGS) as lander:
+        lander.land()
+    with psycopg.connect(shared.catalog) as somebody:
+        somebody.execute("CREATE TABLE theirs (x INT)")
+        somebody.commit()
+        somebody.execute("SELECT * FROM theirs")
+        for _ in range(2):
+            with pytest.raises(
+                HistoryError, match=r"lock timeout.*; mend that, and erase once more"
+            ):
+                erase_person(impatient, ["zoe.adler@mail.example"])
+    assert erase_person(impatient, ["zoe.adler@mail.example"])["events"] == 0
+
+
 # S3: a real server speaking its protocol, from the package index.
 
 

@@ -208,6 +208,48 @@ def test_backup_and_restore_by_command(tmp_path: Path) -> None:
     assert [row["id"] for row in command.lines("events")] == [str(i) for i in events[::-1]]
 
 
+@pytest.fixture
+def copied(tmp_path: Path) -> CommandLine:
+    """A store of three deliveries, of which tmp_path/copy has one."""
+    command = CommandLine(tmp_path)
+    command.configure()
+    store = open_store_of(command)
+    put_events(store, 1)
+    command.run("backup", tmp_path / "copy")
+    put_events(store, 2)
+    store.close()
+    return command
+
+
+def test_restore_asks_before_it_replaces_deliveries(copied: CommandLine, tmp_path: Path) -> None:
+    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
+    assert "has 3 deliveries" in asked
+    assert len(copied.lines("events")) == 3
+
+
+def test_restore_says_that_the_store_of_an_earlier_one_goes(
+    copied: CommandLine, tmp_path: Path
+) -> None:
+    copied.run("restore", tmp_path / "copy", "--yes")
+    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
+    assert "removes the older store of that name" in asked
+
+
+def test_restore_says_where_the_store_that_was_there_is(
+    copied: CommandLine, tmp_path: Path
+) -> None:
+    told = copied.run("restore", tmp_path / "copy", given="y\n")
+    assert f"the store that was there is {copied.settings().data}/" in told
+
+
+def test_the_store_that_was_there_is_its_owner_s_alone(copied: CommandLine, tmp_path: Path) -> None:
+    (store,) = copied.settings().data.glob("*.sqlite")
+    store.chmod(0o644)
+    copied.run("restore", tmp_path / "copy", "--yes")
+    beside = store.with_name(store.name + ".before-restore")
+    assert stat.S_IMODE(beside.stat().st_mode) == 0o600
+
+
 def open_store_of(command: CommandLine) -> Store:
     settings = command.settings()
     settings.data.mkdir()

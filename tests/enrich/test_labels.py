@@ -51,6 +51,11 @@ def test_a_name_outside_the_taxonomy_is_refused() -> None:
         check_label(TAXONOMIES["support"], "category", "nonsense")
 
 
+def test_a_misspelt_name_is_told_the_one_that_was_probably_meant() -> None:
+    with pytest.raises(SettingsError, match=r"taxonomy support; did you mean 'billing'\?$"):
+        check_label(TAXONOMIES["support"], "category", "biling")
+
+
 def loaded(store: Store) -> list[Labelled]:
     with store.read() as connection:
         return load_labelled(connection, lambda _source: "support")

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -48,6 +49,11 @@ def logged(stream: io.StringIO) -> io.StringIO:
     stream.seek(0)
     stream.truncate()
     return stream
+
+
+def lines_of(logged: io.StringIO) -> list[dict[str, Any]]:
+    """The lines so far, read."""
+    return [json.loads(line) for line in logged.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz"])
@@ -119,11 +125,26 @@ def test_the_description_holds_the_receive_operation(here: RunningReceiver) -> N
 
 def test_a_delivery_is_one_line_of_json(here: RunningReceiver, logged: io.StringIO) -> None:
     told = here.send("a", here.sources["a"].delivery({"alerts": [{"fingerprint": "f1"}]})).json()
-    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
-    (line,) = [line for line in lines if line["event"] == "accepted"]
+    (line,) = [line for line in lines_of(logged) if line["event"] == "accepted"]
     assert (line["source"], str(line["id"]), line["events"]) == ("a", told["id"], 1)
     assert line["level"] == "info"
     assert line["timestamp"].endswith("Z")
+
+
+def test_refused_deliveries_are_a_warning_with_their_count(
+    tmp_path: Path, logged: io.StringIO
+) -> None:
+    wrong_secret = Source("github")
+    store = open_store(f"sqlite:///{tmp_path / 's'}")
+    with receiving(store, {"gh": Source("github")}) as running:
+        for _ in range(3):
+            running.send("gh", wrong_secret.delivery())
+    store.close()
+    lines = [line for line in lines_of(logged) if line.get("source") == "gh"]
+    told = {(line["level"], line["event"], line["reason"]) for line in lines}
+    assert told == {("warning", "refused", "signature_mismatch")}
+    assert {line["address_prefix"] for line in lines} == {"127.0.0.0/24"}
+    assert sum(line["count"] for line in lines) == 3
 
 
 def test_logs_hold_no_secret_header_or_body(here: RunningReceiver, logged: io.StringIO) -> None:
@@ -152,9 +173,8 @@ def test_a_receiver_without_a_source_warns(
 def test_what_is_not_http_leaves_nothing_in_the_log(
     here: RunningReceiver, logged: io.StringIO
 ) -> None:
-    before = logged.getvalue()
     assert here.raw(b"GET / HTTP/9.9\r\n\r\n").startswith(b"HTTP/1.1 400")
-    assert logged.getvalue() == before
+    assert [line for line in lines_of(logged) if line["event"] != "refused"] == []
 
 
 def test_a_database_s_error_does_not_tell_the_values(here: RunningReceiver) -> None:

@@ -18,6 +18,7 @@ from servers.receiver import (
     until,
 )
 
+from service.receiving.refusals import MAX_ROWS, RefusalCounter
 from service.signing.sign import Outgoing
 from service.store import open_store
 
@@ -358,3 +359,22 @@ def test_unknown_sources_share_one_name(here: RunningReceiver) -> None:
         here.client.post(f"/v1/webhooks/made-up-{number}")
     until(lambda: "(unknown)" in {r.source for r in here.rows("refusals")})
     assert not [r for r in here.rows("refusals") if r.source.startswith("made-up")]
+
+
+def test_however_many_addresses_are_refused_the_rows_of_a_second_are_few() -> None:
+    counter = RefusalCounter()
+    for number in range(1_000):
+        counter.count("a", "signature_mismatch", f"10.{number % 250}.{number // 250}.1", 0)
+    assert len(counter.drain()) == MAX_ROWS + 1
+
+
+def test_rows_that_cannot_be_stored_stay_few_and_lose_no_count() -> None:
+    counter = RefusalCounter()
+    for second in range(10):
+        waiting = counter.drain()
+        for number in range(100):
+            counter.count("a", "signature_mismatch", f"10.{second}.{number}.1", 0)
+        counter.give_back(waiting)
+    rows = counter.drain()
+    assert len(rows) == MAX_ROWS + 1
+    assert sum(count for _, (count, *_) in rows) == 1_000
