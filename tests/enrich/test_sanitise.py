@@ -32,6 +32,7 @@ FINE = {"category": "billing", "severity": "low", "summary": "Fine.", "confidenc
         ("go to www.evil.example", "go to (link)"),
         ("go to evil.com/login now", "go to (link) now"),
         ("javascript:alert(1) x", "(link) x"),
+        ("Erase my data: all of it", "Erase my data: all of it"),
         ("<b>bold</b> <script>alert(1)</script>", "bold alert(1)"),
         ("<!channel> look", "look"),
         ("@everyone look, ping @ops/team", "everyone look, ping ops/team"),
