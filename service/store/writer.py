@@ -1,8 +1,8 @@
 """Group commit: one thread, many callers, one transaction.
 
 While one transaction is being written to disk the next callers gather; the thread then takes all
-of them together. An idle writer starts at once, and after a transaction of one payload the next
-begins at once; after one of several as many may gather again, where the database says so.
+of them together. An idle writer starts at once, and so does one whose transactions have one payload
+each; after larger ones about as many may gather again, where the database says so.
 """
 
 import asyncio
@@ -110,7 +110,7 @@ class Writer:
         self._closed = False
         self._wanted: int | None = None  # payloads that wake the thread, where it waits
         self._next_at = 0.0  # on the monotonic clock; earlier where enough wait
-        self._enough = 1  # payloads: as many as in the last transaction
+        self._enough = 1  # payloads: as in the last transaction, or fewer by one than before it
         self._connection: Connection | None = None
         self._begun: int | None = None  # a transaction that nothing was written in
         self._thread: threading.Thread | None = None
@@ -191,11 +191,14 @@ class Writer:
                     break
                 batch.append(self._jobs.popleft())
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
-            self._enough = min(len(batch), ENOUGH_WAITING)
+            self._enough = min(max(len(batch), self._enough - 1), ENOUGH_WAITING)
             return batch
 
     def _let_gather(self) -> None:
-        """Wait until the next transaction is due, or as many wait as were in the last one."""
+        """Wait until the next transaction is due, or about as many wait as were in the last ones.
+
+        Senders who each wait for their answer would otherwise be waited for in vain.
+        """
         early = self._next_at - time.monotonic()
         if early > 0 and len(self._jobs) < self._enough and not self._closed:
             self._wanted = self._enough

@@ -75,6 +75,23 @@ def test_fewer_wait(patient: Store) -> None:
     assert asyncio.run(write_fewer()) == 4
 
 
+def test_after_a_small_one_nearly_as_many_wait_as_before_it(
+    patient: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write_few() -> list[int]:
+        with monkeypatch.context() as patch:
+            patch.setattr(sqlite, "APART_SECONDS", 0.01)
+            await begin(patient, 4)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await patient.write(put, "alone")
+            futures = [patient.write(put, f"t-{n}") for n in range(2)]
+            await asyncio.wait(futures, timeout=0.05)
+            futures.append(patient.write(put, "t-2"))
+            return list(await asyncio.gather(*futures))
+
+    assert len(set(asyncio.run(write_few()))) == 1
+
+
 def test_closing_writes_what_waits(patient: Store) -> None:
     async def close_in_haste() -> None:
         await begin(patient)
