@@ -10,6 +10,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
 RETRY_SECONDS = 5
+NO_CONTENT = 204  # has no body, which would be read as the next answer, and no length
 # Refused with the body unread: the connection is closed rather than read to a stranger's end.
 BEFORE_THE_BODY = frozenset(
     {
@@ -77,15 +78,9 @@ def refusal_answer(turned: Turned) -> Answer:
 
 async def respond(send: Send, answer: Answer) -> None:
     """Send an answer in two messages."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": answer.status,
-            "headers": [
-                (b"content-type", answer.content_type.encode()),
-                (b"content-length", b"%d" % len(answer.body)),
-                *answer.headers,
-            ],
-        }
-    )
+    headers = [*answer.headers]
+    if answer.status != NO_CONTENT:
+        length = b"%d" % len(answer.body)
+        headers += (b"content-type", answer.content_type.encode()), (b"content-length", length)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -10,7 +10,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.receiving.answers import Answer, Send, respond
+from service.receiving.answers import NO_CONTENT, Answer, Send, respond
 from service.receiving.incoming import PREFIX, Scope
 from service.receiving.outbox import Answers, Outbox
 
@@ -241,10 +241,13 @@ async def by_asgi(answer: Answer, _scope: Any, _receive: Any, send: Send) -> Non
 
 
 def pieces_of(answer: Answer, headers: list[tuple[bytes, bytes]]) -> list[bytes]:
-    """An answer as HTTP/1.1, with these headers before its own two."""
+    """An answer as HTTP/1.1, with these headers before those of its body, if it has one."""
     pieces = [STATUS_LINE[answer.status]]
     for name, value in headers:
         pieces += (name, b": ", value, b"\r\n")
+    if answer.status == NO_CONTENT:
+        pieces.append(b"\r\n")
+        return pieces
     own = (answer.content_type.encode(), len(answer.body))
     pieces += (b"content-type: %b\r\ncontent-length: %d\r\n\r\n" % own, answer.body)
     return pieces

@@ -19,6 +19,7 @@ from service.receiving.acks import AckTimes
 from service.receiving.addresses import counted_by, sender_of
 from service.receiving.answers import (
     BEFORE_THE_BODY,
+    NO_CONTENT,
     Answer,
     Send,
     Turned,
@@ -52,7 +53,6 @@ from service.store import Store
 from service.store.intake import Receipt
 
 KEY_FETCH_SECONDS = 5
-NO_CONTENT = 204  # a body after it would be read as the next answer
 MAX_HELD_BYTES = 256 << 20  # of bodies that are still coming in
 
 log = structlog.get_logger("hooksift.receive")

@@ -190,3 +190,4 @@ def test_an_answer_without_content_is_no_part_of_the_next(kept: Store) -> None:
     with receiving(kept, {"a": source}) as here:
         answers = [here.send("a") for _ in range(2)]
     assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 2
+    assert not any("content-length" in answer.headers for answer in answers)  # RFC 9110, 8.6
