@@ -31,8 +31,8 @@ HEAD = (
     (
         "`analytics.connect()` opens it beside a running service, and so does the plain DuckDB"
         " command line, with the line that `analytics.connect().cli_line` gives. There, where"
-        " the catalog is SQLite, a query during the merge of small files (an instant, a few"
-        " times in a minute) may miss rows: ask again. The functions of `analytics` notice and"
+        " the catalog is SQLite, a query during the merge of small files (an instant, with"
+        " each landing at most) may miss rows: ask again. The functions of `analytics` notice and"
         " do so."
     ),
 )

@@ -9,6 +9,7 @@ PostgreSQL those are snapshots, because transactions commit in another order tha
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from types import TracebackType
 
 import duckdb
 import pyarrow as pa
+import structlog
 from sqlalchemy import Connection, text
 
 from analytics.dictionary import FACTS, Table
@@ -30,9 +32,10 @@ from analytics.rows import deliveries_of, size_of, to_arrow
 from analytics.settings import HistorySettings
 from analytics.upkeep import (
     FEW_FILES,
-    SMALL_BYTES,
+    SmallFiles,
     drop_old,
     first_due,
+    merges_of_small,
     prepare,
     small_files,
     tidying,
@@ -40,6 +43,8 @@ from analytics.upkeep import (
 from analytics.views import EPOCH_MS, ID_SHIFT
 from service.store import Store
 from service.store.news import mark, news
+
+log = structlog.get_logger("landing")
 
 FIRST_PAGE_ROWS = 500
 MOST_PAGE_ROWS = 20_000
@@ -107,7 +112,8 @@ class Lander:
         self._writer = lock_of(place, "writer")
         self._merge = lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
-        self._new_files = FEW_FILES  # of a table at most, since no merge was due: it looks now
+        self._new_files = Counter({"": FEW_FILES})  # of each table, since none were to be merged
+        self._unmergeable: set[str] = set()  # tables of which a merge has failed
         self._known: tuple[Cursor, int] | None = None  # the cursor in `landings`, and its number
         with held(self._writer, WRITER_WAIT_SECONDS):
             self._lake = self._open()
@@ -152,7 +158,7 @@ class Lander:
         return self.land()
 
     def maintain(self) -> bool:
-        """All of the upkeep at once, and merges of whatever few small files there are.
+        """All of the upkeep at once, and merges of all small files, due or not.
 
         False where a reader holds merges off: try again soon.
         """
@@ -161,29 +167,35 @@ class Lander:
     def merge(self, room_rows: float) -> None:
         """Merge small files of one table, where that is due and no reader holds it off.
 
-        Few of them wait while they hold more than `room_rows`; many do not.
+        Few of them wait while they hold more than `room_rows`; many do not. A merge that fails is
+        in the log, and tried again after the next upkeep.
         """
-        if self._new_files < FEW_FILES:
+        if max(self._new_files.values(), default=0) < FEW_FILES:
             return
         found = small_files(self._lake, self._place)
-        files = first_due(found, room_rows)
+        mergeable = [files for files in found if files.table not in self._unmergeable]
+        files = first_due(mergeable, room_rows)
         if files is not None:
+            self._try_to_merge(files)
+        elif first_due(mergeable, inf) is None:
+            self._new_files.clear()
+
+    def _try_to_merge(self, files: SmallFiles) -> None:
+        try:
             self._beside_no_reader(partial(self._lake.execute, files.merge))
-        elif first_due(found, inf) is None:
-            self._new_files = 0
+        except duckdb.Error as error:
+            self._unmergeable.add(files.table)
+            log.warning("merge_failed", table=files.table, reason=without_credentials(error))
 
     def upkeep(self, *, merging: bool = False) -> Iterator[bool]:
         """Move inlined rows into files, expire old snapshots, delete old files, in steps.
 
         For now and then; a landing can come between two steps. False where a reader holds merges
-        off: the same step comes again. `merging`: merges that are due too, and those of all
-        files below 1 MB.
+        off: the same step comes again. `merging`: all files below 1 MB are merged too.
         """
         yield from self._each_beside_no_reader(tidying())
         if merging:
-            found = small_files(self._lake, self._place)
-            wanted = [f.merge for f in found if f.below_bytes == SMALL_BYTES or f.is_due(inf)]
-            yield from self._each_beside_no_reader(wanted)
+            yield from self._each_beside_no_reader(merges_of_small())
         drop = partial(drop_old, self._lake, self._place, self._settings, self._clock())
         while not self._beside_no_reader(drop):
             yield False
@@ -191,6 +203,7 @@ class Lander:
         fresh = self._open(again=True)
         self._lake.close()
         self._lake, self._known = fresh, None
+        self._unmergeable.clear()
         yield True
 
     def _each_beside_no_reader(self, statements: Iterable[str]) -> Iterator[bool]:
@@ -315,6 +328,7 @@ class Lander:
         else:
             self._lake.execute(f"INSERT INTO {table.name} BY NAME SELECT * FROM page")
         self._lake.unregister("page")
+        self._new_files[table.name] += 1
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
@@ -376,7 +390,6 @@ class Lander:
         for name, count in counts.items():
             landed.rows[name] = landed.rows.get(name, 0) + count
         landed.commit_count += 1
-        self._new_files += 1
         if oldest is not None:
             age = self._clock().timestamp() - ((oldest >> ID_SHIFT) + EPOCH_MS) / 1000
             landed.lag_seconds = max(landed.lag_seconds, age)

@@ -46,7 +46,7 @@ class LandingProcess:
         return self._process.pid if self._process else None
 
     def turn(self) -> Turn:
-        """Have it land once, and take a step of the upkeep when it is time.
+        """Have it land once, and tidy up a little when it is time.
 
         Raises LandingFailed, also where no process can be begun, or another was ended meanwhile.
         """

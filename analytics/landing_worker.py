@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from analytics.errors import HistoryError, without_credentials
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from analytics.landing import Landed, Lander
 
 MERGED_A_SECOND = 30_000  # rows, on a core that others use too; alone it is 80,000
+QUIET_SECONDS = 10.0  # of merging, where nothing was to be landed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Worker(Protocol):
     """Lands when asked: here, or in a process of its own (`analytics.landing_process`)."""
 
     def turn(self) -> Turn:
-        """Land once, and take a step of the upkeep when it is time.
+        """Land once, and take a step of the upkeep, or merge small files, when it is time.
 
         After any error the next turn begins anew.
         """
@@ -56,7 +56,7 @@ class LandingWorker:
         self._maintained_at = time.monotonic()
 
     def turn(self) -> Turn:
-        """Land once, and take a step of the upkeep when it is time.
+        """Land once, and take a step of the upkeep, or merge small files, when it is time.
 
         Another lander may take the lead after any error, as everything is closed then.
         """
@@ -77,19 +77,20 @@ class LandingWorker:
 
     def _tidy(self, lander: "Lander", landed: "Landed") -> None:
         """A step of the upkeep that is due, or a merge: what is landed next waits for no more."""
-        if self._upkeep is None:
-            if time.monotonic() - self._maintained_at < self._settings.upkeep_seconds:
-                lander.merge(self._room(landed))
-                return
+        if self._upkeep is None and self._is_upkeep_due():
             self._upkeep = lander.upkeep()
-        if next(self._upkeep, None) is None:
-            self._upkeep = None
-            self._maintained_at = time.monotonic()
+        if self._upkeep is None or next(self._upkeep, None) is None:
+            if self._upkeep is not None:
+                self._upkeep, self._maintained_at = None, time.monotonic()
+            lander.merge(self._room(landed))
+
+    def _is_upkeep_due(self) -> bool:
+        return time.monotonic() - self._maintained_at >= self._settings.upkeep_seconds
 
     def _room(self, landed: "Landed") -> float:
-        """How many rows may be merged before the next landing is due: any, where none came."""
+        """How many rows may be merged before the next landing is due, or while nothing comes."""
         left = self._settings.interval_seconds - landed.took_seconds
-        return max(0, left) * MERGED_A_SECOND if landed.rows else inf
+        return MERGED_A_SECOND * (max(0, left) if landed.rows else QUIET_SECONDS)
 
     def _open(self) -> "Lander":
         from analytics.landing import Lander

@@ -56,7 +56,10 @@ class HistorySettings(BaseModel):
         " their own; an SQLite catalog holds none",
     )
     upkeep_seconds: float = Field(
-        default=30, gt=0, description="pause between turns of deleting what is old"
+        default=30,
+        gt=0,
+        description="pause between turns of upkeep: rows that wait in the catalog go into"
+        " files, old snapshots and files go, memory that merges took is given back",
     )
     snapshot_hours: float = Field(
         default=24, ge=0, description="how long old snapshots can be read (AT VERSION)"

@@ -1,7 +1,8 @@
 """Keeping the history's files few and its old snapshots short-lived."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 import duckdb
@@ -13,9 +14,9 @@ from analytics.settings import HistorySettings
 from analytics.views import VIEWS
 
 # Files are merged among their like, so that a byte is rewritten a few times, not with each merge:
-# those below one of these sizes, from 16 KB to 64 MB.
-SIZES = tuple(4**power for power in range(7, 14))
-SMALL_BYTES = 4**10  # 1 MB
+# those between one of these sizes and the next.
+SIZES = (0, *(8 * 2**power for power in range(11, 24, 3)))  # 16 KB, 128 KB, 1, 8 and 64 MB
+SMALL_BYTES = SIZES[3]
 FEW_FILES, MANY_FILES = 8, 32
 WORTH_ROWS = 8_000  # a tenth of a second of work
 BYTES_A_ROW = 500  # in a file; a row that takes more counts as several
@@ -88,9 +89,10 @@ def _define_views(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 class SmallFiles(NamedTuple):
-    """Files of one table below a size; those of a partition become one file."""
+    """Files of one table that are alike in size; those of a partition become one."""
 
     table: str
+    from_bytes: int
     below_bytes: int
     file_count: int  # of the partition that has most
     row_count: int  # of all
@@ -102,35 +104,46 @@ class SmallFiles(NamedTuple):
 
     @property
     def merge(self) -> str:
-        """The statement that merges them."""
+        """The statement that merges them, those of one partition and into one file at a time."""
         return (
-            f"CALL ducklake_merge_adjacent_files('{NAME}', '{self.table}',"
-            f" max_file_size => {self.below_bytes})"
+            f"CALL ducklake_merge_adjacent_files('{NAME}', '{self.table}', max_compacted_files => 1"
+            f", min_file_size => {self.from_bytes}, max_file_size => {self.below_bytes})"
         )
 
 
 def small_files(connection: duckdb.DuckDBPyConnection, place: Place) -> list[SmallFiles]:
     """What could be merged, the smallest files first. One with deleted rows never is."""
     catalog = catalog_of(place)
+    sizes = ", ".join(f"({low}, {high})" for low, high in pairwise(SIZES))
     found = connection.execute(
-        "SELECT table_name, below, max(files)::BIGINT, sum(row_count)::BIGINT FROM ("
-        " SELECT table_name, below, partition, count(*) AS files,"
+        "SELECT table_name, low, high, max(files)::BIGINT, sum(row_count)::BIGINT FROM ("
+        " SELECT table_name, low, high, partition, count(*) AS files,"
         f" sum(greatest(record_count, file_size_bytes // {BYTES_A_ROW})) AS row_count"
         f" FROM {catalog}.ducklake_data_file file JOIN {catalog}.ducklake_table t USING (table_id)"
         " LEFT JOIN (SELECT data_file_id,"
         " string_agg(partition_value, '/' ORDER BY partition_key_index) AS partition"
         f" FROM {catalog}.ducklake_file_partition_value GROUP BY 1) USING (data_file_id)"
-        f" JOIN (SELECT unnest({list(SIZES)}) AS below) ON file_size_bytes < below"
+        f" JOIN (VALUES {sizes}) sizes(low, high)"
+        " ON file_size_bytes >= low AND file_size_bytes < high"
         " WHERE file.end_snapshot IS NULL AND t.end_snapshot IS NULL AND data_file_id NOT IN"
         f" (SELECT data_file_id FROM {catalog}.ducklake_delete_file WHERE end_snapshot IS NULL)"
-        " GROUP BY ALL HAVING count(*) > 1) GROUP BY ALL ORDER BY below, 4"
+        " GROUP BY ALL HAVING count(*) > 1) GROUP BY ALL ORDER BY low, 5"
     )
     return [SmallFiles(*row) for row in found.fetchall()]
 
 
-def first_due(found: Sequence[SmallFiles], room_rows: float) -> SmallFiles | None:
+def first_due(found: Iterable[SmallFiles], room_rows: float) -> SmallFiles | None:
     """The first of them that is due."""
     return next((files for files in found if files.is_due(room_rows)), None)
+
+
+def merges_of_small() -> Iterator[str]:
+    """Statements that merge all files below 1 MB, one table's each."""
+    for table in TABLES:
+        yield (
+            f"CALL ducklake_merge_adjacent_files('{NAME}', '{table.name}',"
+            f" max_file_size => {SMALL_BYTES})"
+        )
 
 
 def tidying() -> tuple[str, ...]:

@@ -17,8 +17,8 @@ LINK_MARKUP = re.compile(r"!?\[([^\]\[]*)\]\s*(?:\([^)]*\)|\[[^\]]*\])")
 SLACK_MARKUP = re.compile(r"<[!@#][^>\n]{0,200}>|<(?:https?|mailto|tel|slack):[^>\n]*>")
 TAG = re.compile(r"</?[A-Za-z!?][^<>]*>|<!--.*?-->", re.DOTALL)
 SCHEME = re.compile(
-    r"(?:\b[a-z][a-z0-9+.-]{1,20}:/\S*|\b\w[\w+.-]{0,20}://\S*|\b(?:javascript|data|vbscript|mailto|tel|sms|callto|file|intent|facetime|skype)"
-    r":\S+|\bwww\.\S+)",
+    r"(?:\b[a-z][a-z0-9+.-]{1,20}:/\S*|\b\w[\w+.-]{0,20}://\S*|\b(?:javascript|vbscript):\S*"
+    r"|\b(?:data|mailto|tel|sms|callto|file|intent|facetime|skype):\S+|\bwww\.\S+)",
     re.IGNORECASE,
 )
 MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")

@@ -56,7 +56,7 @@ class Transactions(Protocol):
     """How the writer's transactions begin and end: service.store.sqlite or .postgres."""
 
     APART_SECONDS: float
-    """From the begin of one with several payloads to that of the next, unless as many wait."""
+    """At most, from one's begin to the next's where few wait, though several did shortly before."""
 
     def begin(self, connection: Connection, /) -> int:
         """Begin one; its number."""

@@ -8,6 +8,7 @@ from secrets import token_hex
 
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from analytics.history import NAME, History, catalog_of, connect
 from analytics.landing import Lander
@@ -17,7 +18,6 @@ from analytics.upkeep import (
     FEW_FILES,
     MANY_FILES,
     SIZES,
-    SMALL_BYTES,
     WORTH_ROWS,
     SmallFiles,
     small_files,
@@ -66,6 +66,10 @@ def data_files(history: History) -> set[str]:
     """Files of events that the newest snapshot reads."""
     found = history.sql(f"SELECT data_file FROM ducklake_list_files('{NAME}', 'events')")
     return set(found["data_file"])
+
+
+def size_of(file: str) -> int:
+    return Path(file).stat().st_size
 
 
 def files_on_disk(place: Place) -> set[str]:
@@ -143,7 +147,7 @@ def test_many_files_wait_for_no_room(store: Store, lander: Lander, history: Hist
 def test_when_small_files_are_to_be_merged(
     file_count: int, row_count: int, room_rows: float, due: bool
 ) -> None:
-    files = SmallFiles("events", SMALL_BYTES, file_count, row_count)
+    files = SmallFiles("events", 0, SIZES[1], file_count, row_count)
     assert files.is_due(room_rows) is due
 
 
@@ -161,9 +165,32 @@ def test_small_files_are_merged_among_their_like(
 ) -> None:
     put_events(store, 1, text=token_hex(SIZES[1]))  # which no compression makes half as small
     lander.land()
-    put_files(store, lander, MANY_FILES - LANDINGS, 1)
+    (large,) = data_files(history) - {f for f in data_files(history) if size_of(f) < SIZES[1]}
+    for _ in range(2 * MANY_FILES):
+        put_files(store, lander, 1, 1)
+        lander.merge(inf)
+    assert large in data_files(history)
+
+
+def test_a_merge_that_fails_is_in_the_log_until_the_next_upkeep(
+    store: Store, lander: Lander, history: History
+) -> None:
+    put_files(store, lander, MANY_FILES, 1)
+    Path(data_files(history).pop()).unlink()
+    with capture_logs() as logged:
+        lander.merge(inf)
+        lander.merge(inf)
+    assert [(line["event"], line["table"]) for line in logged] == [("merge_failed", "events")]
+
+
+def test_where_a_merge_fails_landing_goes_on(
+    store: Store, lander: Lander, history: History
+) -> None:
+    put_files(store, lander, MANY_FILES, 1)
+    Path(data_files(history).pop()).unlink()
     lander.merge(inf)
-    assert len(data_files(history)) == 2
+    put_events(store, 3)
+    assert lander.land().rows == {"events": 3}
 
 
 def put_revisions(store: Store) -> None:
