@@ -165,7 +165,9 @@ def _shred_catalog(place: Place) -> None:
         # DuckDB has let go of the file; its SQLite and Python's must never hold it at once.
         with closing(sqlite3.connect(place.catalog, timeout=WAIT_SECONDS)) as connection:
             connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if is_busy:  # which SQLite tells in a row, after the timeout
+                raise sqlite3.OperationalError("a reader keeps its log")
             connection.execute(f"DROP TABLE {MARK}")
     except (psycopg.Error, sqlite3.Error) as error:
         said = " ".join(without_credentials(error).split())

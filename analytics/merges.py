@@ -50,6 +50,9 @@ def no_merges(place: Place) -> Iterator[None]:
 
 
 def _newest_merge(connection: duckdb.DuckDBPyConnection, catalog: str) -> object:
-    """The snapshot that the newest merge made. SQLite is asked itself: that takes a millisecond."""
+    """The snapshot that the newest merge made. SQLite is asked itself: that takes a millisecond.
+
+    All rows are fetched, of one: DuckDB keeps SQLite's read transaction open until the last.
+    """
     found = connection.execute("SELECT * FROM sqlite_query(?, ?)", [catalog, NEWEST])
-    return found.fetchone()
+    return found.fetchall()

@@ -51,9 +51,9 @@ def register(
     ) -> None:
         """Put a copy back as the store. Stop the service first.
 
-        Asks when the store that is there has deliveries. That store is kept, under its name with
-        .before-restore, in place of what an earlier restore kept. What was erased from it since is
-        left out of the copy too; what `hooksift audit` lists stays.
+        The store that is there is kept, under its name with .before-restore, in place of what an
+        earlier restore kept. Asks when it has deliveries, or an earlier one would go. What was
+        erased from it since is left out of the copy too; what `hooksift audit` lists stays.
         PostgreSQL is put back by pg_restore instead; this command says how, and what to do then.
         """
         from service.lifecycle.backup import restore as put_back
@@ -95,10 +95,11 @@ def register(
 
 
 def ask_to_replace(deliveries: int, beside: Path) -> None:
-    """Ask whether a store that has deliveries may go. Raises typer.Abort if not."""
+    """Ask whether the store that is there may go, and an older one. Raises typer.Abort if not."""
+    found = f"{deliveries:,} deliveries" if deliveries else "no deliveries that can be read"
     lost = ", which removes the older store of that name" if beside.exists() else ""
     typer.confirm(
-        f"the store that is there has {deliveries:,} deliveries; keep it as {beside}{lost},"
+        f"the store that is there has {found}; keep it as {beside}{lost},"
         " and put the copy in its place?",
         abort=True,
     )

@@ -166,11 +166,10 @@ def list_letters(
 
     chosen = filter_of(source, event_type, since, until)
     with opened(settings) as store, store.read() as connection:
-        found = list_dead(connection, chosen, kind, limit)
-        if as_json:
-            print_json_lines(found)
-            return
-        rows = list(found)
+        rows = list_dead(connection, chosen, kind, limit)
+    if as_json:
+        print_json_lines(rows)
+        return
     cells = (
         [
             r["event_id"],

@@ -132,10 +132,11 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
     """Put a copy back as the SQLite store.
 
     The service must be stopped. The store that is there is kept beside, under another name; `ask`
-    is told first how many deliveries it has, unless none, and of that name, and raises to leave
-    all as it is. What was erased from that store since the copy was made is erased from the copy
-    too; its audit lives on, with the restore noted in it. Transactions are numbered on from the
-    clock, so that the history takes all that is new for new.
+    is told first how many deliveries it has, and of that name, and raises to leave all as it is;
+    it is not called where there are no deliveries and no older store of that name. What was
+    erased from that store since the copy was made is erased from the copy too; its audit lives on,
+    with the restore noted in it. Transactions are numbered on from the clock, so that the history
+    takes all that is new for new.
     Raises BackupError.
     """
     url = make_url(store_url)
@@ -144,8 +145,9 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
     target = Path(str(url.database))
     check_copy(copy)
     _refuse_running(target)
-    if ask is not None and (deliveries := _deliveries_in(target)):
-        ask(deliveries, _beside(target))
+    deliveries, beside = _deliveries_in(target), _beside(target)
+    if ask is not None and (deliveries or beside.exists()):
+        ask(deliveries, beside)
         _refuse_running(target)  # it may have been started meanwhile
     part = target.with_name(target.name + ".part")
     try:
@@ -155,13 +157,13 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
         lasting = _lasting(target)
         _prepare(part, lasting)
         _to_disk(part)
-        beside = _keep_beside(target)
+        kept = _keep_beside(target)
         part.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"cannot put {copy} back: {error}") from error
     with closing(open_store(store_url)) as store:
         note_done(store, datetime.now(UTC), "restore", {}, len(lasting.deliveries))
-    return Restored(len(lasting.deliveries), beside)
+    return Restored(len(lasting.deliveries), kept)
 
 
 def _deliveries_in(target: Path) -> int:

@@ -3,7 +3,6 @@
 Facts that `enrich` owns are read by the names of their tables; what a row holds is said there.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -119,8 +118,8 @@ def list_refusals(connection: Connection, chosen: Filter, limit: int) -> list[Ro
     return [readable(row) for row in rows.mappings()]
 
 
-def list_dead(connection: Connection, chosen: Filter, kind: str, limit: int) -> Iterator[Row]:
-    """Work that gave up, newest first, with what it was about; read as it is asked for."""
+def list_dead(connection: Connection, chosen: Filter, kind: str, limit: int) -> list[Row]:
+    """Work that gave up, newest first, with what it was about."""
     condition, values = chosen.condition()
     rows = connection.execute(
         text(
@@ -131,7 +130,7 @@ def list_dead(connection: Connection, chosen: Filter, kind: str, limit: int) -> 
         ),
         {**values, "kind": kind, "limit": limit},
     )
-    return map(readable, rows.mappings())
+    return [readable(row) for row in rows.mappings()]
 
 
 def delivery_of(connection: Connection, some_id: int) -> int | None:

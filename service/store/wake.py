@@ -88,7 +88,11 @@ class PostgresWake(LocalWake):
                 self._threads[name] = thread
 
     def _notify(self) -> None:
-        """Until it is closed, and what was announced before that is sent."""
+        """Until it is closed, and what was announced before that is sent.
+
+        What a lost connection leaves unsent is sent by the next, unless it is closed meanwhile.
+        """
+        kinds: set[str] = set()
         while True:
             try:
                 with psycopg.connect(self._dsn, autocommit=True) as connection:
@@ -100,11 +104,15 @@ class PostgresWake(LocalWake):
                             kinds, self._kinds = self._kinds, set()
                         for kind in sorted(kinds):
                             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, kind))
+                        kinds = set()
                         if is_last:
                             return
                         self._stop.wait(DEBOUNCE_SECONDS)
             except psycopg.Error as error:
                 log.info("notify interrupted: %s", type(error).__name__)
+                with self._lock:
+                    self._kinds |= kinds
+                self._news.set()
                 if self._stop.wait(RETRY_SECONDS):
                     return
 

@@ -1,11 +1,16 @@
 """A person who was erased is nowhere: not in a table, a snapshot, a data file, or the catalog."""
 
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from analytics.erase import _begin, _delete, _found, count_person, erase_person
+from analytics.erase import MARK, _begin, _delete, _found, count_person, erase_person
 from analytics.errors import HistoryError
 from analytics.history import attach, connect
 from analytics.landing import Lander
@@ -113,3 +118,62 @@ def test_an_erasure_of_nobody_leaves_older_snapshots(
         erase_person(place, ["nobody known"])
     with connect(place, version=3) as history:
         assert not history.sql("SELECT id FROM events").is_empty()
+
+
+# In another process: DuckDB's SQLite and Python's do not see each other's locks within one.
+READER = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("BEGIN")
+connection.execute("SELECT count(*) FROM ducklake_snapshot").fetchall()
+print("reading", flush=True)
+sys.stdin.read()
+"""
+IDLE = """
+import sys
+from analytics import connect
+history = connect(sys.argv[1])
+history.sql("SELECT count(*) FROM events")
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def beside(code: str, place: Place) -> Iterator[None]:
+    """Another process that has the history open."""
+    command = [sys.executable, "-c", code, place.catalog]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == b"reading\n"
+        yield
+
+
+def test_an_erasure_is_not_done_while_a_reader_keeps_the_catalog_s_log(
+    store: Store, lander: Lander, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, lander)
+    lander.close()
+    monkeypatch.setattr("analytics.erase.WAIT_SECONDS", 0.5)
+    with beside(READER, place):
+        with pytest.raises(HistoryError, match=r"a reader keeps its log.*erase once more"):
+            erase_person(place, [PERSON])
+        assert is_marked(place)
+
+
+def is_marked(place: Place) -> bool:
+    """Whether an erasure has begun and not ended."""
+    with closing(sqlite3.connect(place.catalog)) as connection:
+        found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (MARK,))
+        return found.fetchone() is not None
+
+
+def test_a_history_that_is_open_and_asks_nothing_is_in_no_erasure_s_way(
+    store: Store, lander: Lander, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, lander)
+    lander.close()
+    monkeypatch.setattr("analytics.erase.WAIT_SECONDS", 2)
+    with beside(IDLE, place):
+        erase_person(place, [PERSON])
+        assert not is_marked(place)

@@ -235,6 +235,25 @@ def test_restore_says_that_the_store_of_an_earlier_one_goes(
     assert "removes the older store of that name" in asked
 
 
+def test_restore_asks_before_a_kept_store_goes_for_an_empty_one(
+    copied: CommandLine, tmp_path: Path
+) -> None:
+    open_store(f"sqlite:///{tmp_path / 'empty'}").close()
+    copied.run("restore", tmp_path / "empty", "--yes")
+    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
+    assert "removes the older store of that name" in asked
+
+
+def test_restore_asks_before_a_kept_store_goes_for_a_damaged_one(
+    copied: CommandLine, tmp_path: Path
+) -> None:
+    copied.run("restore", tmp_path / "copy", "--yes")
+    (store,) = copied.settings().data.glob("*.sqlite")
+    store.write_bytes(b"damaged")
+    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
+    assert "has no deliveries that can be read" in asked
+
+
 def test_restore_says_where_the_store_that_was_there_is(
     copied: CommandLine, tmp_path: Path
 ) -> None:

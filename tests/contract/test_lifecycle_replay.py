@@ -1,7 +1,6 @@
 """Looking into a store and giving work back to it, by command, on both databases."""
 
 import threading
-import tracemalloc
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,7 @@ from sqlalchemy import Connection
 from service.lifecycle.replay import Chosen, events_to_replay, give_back
 from service.receiving.refusals import RefusalCounter, store_refusals
 from service.store import Store
-from service.store.look import Filter, list_dead, moment_of
+from service.store.look import Filter, moment_of
 from service.store.queue import ENRICH, ClaimRequest, NewWork, bury, claim, complete, enqueue
 from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_events
@@ -274,18 +273,6 @@ def test_dead_letters_are_listed_with_their_reason(store: Store, command: Comman
     (row,) = command.lines("dead", "list")
     assert (row["event_id"], row["reason"], row["tries"]) == (str(events[0]), "unknown model", 1)
     assert "unknown model" in command.run("dead")
-
-
-def test_dead_letters_take_no_memory_for_all_of_them(store: Store) -> None:
-    kill(store, put_events(store, 1_000))
-    with store.read() as connection:
-        list(list_dead(connection, Filter(), "", 1))  # what is loaded once
-        tracemalloc.start()
-        count = sum(1 for _ in list_dead(connection, Filter(), "", 1_000))
-        _, peak_bytes = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert count == 1_000
-    assert peak_bytes < 300 * count
 
 
 def test_a_dead_letter_that_is_replayed_is_work_again(store: Store, command: CommandLine) -> None:

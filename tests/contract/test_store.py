@@ -305,6 +305,19 @@ def test_subscribers_are_told_once_of_work_of_their_own_process(postgres_url: st
     assert heard.count("ours") == 1
 
 
+def test_others_hear_after_the_reconnect_of_what_a_lost_connection_left(postgres_url: str) -> None:
+    wake = PostgresWake(make_url(postgres_url))
+    with psycopg.connect(postgres_url, autocommit=True) as other:
+        other.execute(f"LISTEN {CHANNEL}")
+        wake.announce({"before"})
+        heard = [notice.payload for notice in other.notifies(timeout=30, stop_after=1)]
+        other.execute("SELECT pg_terminate_backend(%s, 30000)", (wake._own_pid,))
+        wake.announce({"after"})
+        heard += [notice.payload for notice in other.notifies(timeout=30, stop_after=1)]
+    wake.close()
+    assert heard == ["before", "after"]
+
+
 def test_only_the_writer_has_a_large_page_cache(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path / 's'}")
 
