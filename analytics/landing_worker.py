@@ -79,10 +79,11 @@ class LandingWorker:
         """A step of the upkeep that is due, or a merge: what is landed next waits for no more."""
         if self._upkeep is None and self._is_upkeep_due():
             self._upkeep = lander.upkeep()
-        if self._upkeep is None or next(self._upkeep, None) is None:
-            if self._upkeep is not None:
-                self._upkeep, self._maintained_at = None, time.monotonic()
-            lander.merge(self._room(landed))
+        if self._upkeep is not None:
+            if next(self._upkeep, None) is not None:
+                return
+            self._upkeep, self._maintained_at = None, time.monotonic()
+        lander.merge(self._room(landed))
 
     def _is_upkeep_due(self) -> bool:
         return time.monotonic() - self._maintained_at >= self._settings.upkeep_seconds
