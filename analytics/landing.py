@@ -112,7 +112,8 @@ class Lander:
         self._writer = lock_of(place, "writer")
         self._merge = lock_of(place, "merge")
         self._page_rows: dict[str, int] = {}
-        self._new_files = Counter({"": FEW_FILES})  # of each table, since none were to be merged
+        # Of each table, since none were to be merged; so many of none: what is there is looked at.
+        self._new_files = Counter({"": FEW_FILES})
         self._unmergeable: set[str] = set()  # tables of which a merge has failed
         self._known: tuple[Cursor, int] | None = None  # the cursor in `landings`, and its number
         with held(self._writer, WRITER_WAIT_SECONDS):

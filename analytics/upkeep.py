@@ -15,7 +15,7 @@ from analytics.views import VIEWS
 
 # Files are merged among their like, so that a byte is rewritten a few times, not with each merge:
 # those between one of these sizes and the next.
-SIZES = (0, *(8 * 2**power for power in range(11, 24, 3)))  # 16 KB, 128 KB, 1, 8 and 64 MB
+SIZES = (0, *(2**power for power in range(14, 27, 3)))  # 16 KB, 128 KB, 1, 8 and 64 MB
 SMALL_BYTES = SIZES[3]
 FEW_FILES, MANY_FILES = 8, 32
 WORTH_ROWS = 8_000  # a tenth of a second of work
