@@ -204,7 +204,8 @@ def _effective(
 ) -> tuple[list[tuple[Claim, Finding]], dict[int, int]]:
     """The findings that say something new, and the last revision of each event that has one."""
     found = [(o.claim, o.finding) for o in outcomes if o.finding is not None]
-    revisions = last_revisions(connection, [claim.event_id for claim, _ in found])
+    event_ids = [claim.event_id for claim, _ in found]
+    revisions: dict[int, int] = words_of(connection).last_revisions(connection, event_ids)
     kept = [
         (claim, finding)
         for claim, finding in found
@@ -230,19 +231,6 @@ def enrichment_row(
         answer.latency_ms, answer.redacted_count, finding.twin_category, finding.twin_severity,
         finding.recorded_at, tx,
     )  # fmt: skip
-
-
-def last_revisions(connection: Connection, event_ids: Sequence[int]) -> dict[int, int]:
-    """The last revision of each event that has one."""
-    found: dict[int, int] = {}
-    for start in range(0, len(event_ids), 500):
-        listed = ",".join(map(str, event_ids[start : start + 500]))  # integers only
-        rows = connection.exec_driver_sql(
-            f"SELECT event_id, max(revision) FROM enrichments WHERE event_id IN ({listed})"
-            " GROUP BY event_id"
-        )
-        found.update({row[0]: row[1] for row in rows})
-    return found
 
 
 def enqueue_new(connection: Connection, works: Sequence[NewWork]) -> None:

@@ -40,7 +40,6 @@ SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
 # Which events of a source lie between two ids, for the index on (source, id). Said in simpler words
 # PostgreSQL goes by the primary key, and reads all other sources' events too.
 OF_SOURCE = "(source, id) > (:source, :after) AND (source, id) < (:source, :end)"
-APART_SECONDS = 0.0  # its round trips let enough gather
 # At the end of a subselect: only rows as they are now, and none that others are about to change.
 # Without, what is deleted by it may have been renewed meanwhile.
 LEFT_ALONE = " FOR UPDATE SKIP LOCKED"
@@ -266,8 +265,10 @@ def delete_held(connection: Connection, held: Iterable[tuple[int, str, str, int]
     return held_of(keys, gone)
 
 
-def held_of(keys: Iterable[tuple[Any, ...]], touched: PGresult) -> list[bool]:
+def held_of(keys: Sequence[tuple[Any, ...]], touched: PGresult) -> list[bool]:
     """Which of the keys are among the rows that a statement returned."""
+    if touched.ntuples == len(keys):
+        return [True] * len(keys)
     found = {(int(event_id), kind, name) for event_id, kind, name in rows_of(touched)}
     return [key[:3] in found for key in keys]
 
@@ -296,6 +297,19 @@ def move_held(
         arrays_of(("BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT"), keys),
     )
     return held_of(keys, moved)
+
+
+def last_revisions(connection: Connection, event_ids: Sequence[int]) -> dict[int, int]:
+    """The last revision of each of these events that has one, inside a writing transaction."""
+    if not event_ids:
+        return {}
+    found = run(
+        connection,
+        "SELECT event_id, max(revision) FROM enrichments WHERE event_id = ANY($1)"
+        " GROUP BY event_id",
+        [array_of("BIGINT", event_ids)],
+    )
+    return {int(event_id): int(revision) for event_id, revision in rows_of(found)}
 
 
 def mark(connection: Connection) -> str:

@@ -9,8 +9,8 @@ https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/ar
 
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 from psycopg.abc import PQGen
 from psycopg.errors import OperationalError, error_from_result
@@ -20,8 +20,8 @@ from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection
 
 NULL = b"\xff\xff\xff\xff"
-# Dimensions, whether NULLs may come, element type, length, lower bound.
-HEADER = struct.Struct(">iiIii").pack
+HEAD = struct.Struct(">iiI").pack  # of an array: dimensions, whether NULLs may come, element type
+COUNT = struct.Struct(">ii").pack  # its length and lower bound
 LENGTH = struct.Struct(">i").pack
 BIGINT_OID = 20
 TEXT_OID = 25
@@ -29,13 +29,7 @@ BINARY = 1
 FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
-class Parameter(NamedTuple):
-    """A value in its binary form, with the oid of its type."""
-
-    oid: int
-    data: bytes
-
-
+Parameter = tuple[int, bytes]  # the oid of its type, and the value in its binary form
 Statement = tuple[str, Sequence[Parameter]]  # with $1, $2 … for its parameters
 
 
@@ -47,7 +41,7 @@ def run(connection: Connection, statement: str, parameters: Sequence[Parameter])
     """
     pgconn = in_transaction(connection)
     name = prepared(connection, statement, parameters)
-    values = [parameter.data for parameter in parameters]
+    values = [data for _, data in parameters]
     return checked(pgconn.exec_prepared(name, values, [BINARY] * len(values)))
 
 
@@ -70,7 +64,7 @@ def run_together(
         if name is None:
             pgconn.send_query_params(statement.encode(), None)
         else:
-            values = [parameter.data for parameter in parameters]
+            values = [data for _, data in parameters]
             pgconn.send_query_prepared(name, values, [BINARY] * len(values))
     pgconn.pipeline_sync()
     driver: Any = connection.connection.driver_connection
@@ -135,7 +129,7 @@ def prepared(connection: Connection, statement: str, parameters: Sequence[Parame
     name = names.get(statement)
     if name is None:
         name = b"hooksift_%d" % len(names)
-        oids = [parameter.oid for parameter in parameters]
+        oids = [oid for oid, _ in parameters]
         checked(libpq(connection).prepare(name, statement.encode(), oids))
         names[statement] = name
     return name
@@ -166,46 +160,43 @@ def rows_of(result: PGresult) -> list[tuple[str, ...]]:
 
 def bigint(value: int) -> Parameter:
     """One bigint."""
-    return Parameter(BIGINT_OID, struct.pack(">q", value))
+    return BIGINT_OID, struct.pack(">q", value)
 
 
 def words(value: str) -> Parameter:
     """One text."""
-    return Parameter(TEXT_OID, value.encode())
+    return TEXT_OID, value.encode()
 
 
-def of_text(values: Sequence[str]) -> bytes:
-    """The elements of text[]."""
-    return of_bytes([*map(str.encode, values)])
+def one_text(value: str) -> bytes:
+    """An element of text[]."""
+    raw = value.encode()
+    return LENGTH(len(raw)) + raw
 
 
-def of_bytes(values: Sequence[bytes]) -> bytes:
-    """The elements of bytea[]."""
-    parts = [b""] * (2 * len(values))
-    parts[::2] = map(LENGTH, map(len, values))
-    parts[1::2] = values
-    return b"".join(parts)
+def one_bytes(value: bytes) -> bytes:
+    """An element of bytea[]."""
+    return LENGTH(len(value)) + value
 
 
-def of_bool(values: Sequence[object]) -> bytes:
-    """The elements of boolean[]."""
-    return b"".join([b"\0\0\0\1\1" if value else b"\0\0\0\1\0" for value in values])
+def one_bool(value: object) -> bytes:
+    """An element of boolean[]."""
+    return b"\0\0\0\1\1" if value else b"\0\0\0\1\0"
 
 
-def numbers(letter: str) -> Callable[[Sequence[Any]], bytes]:
-    """How elements of one of struct's formats are encoded."""
-    size, sized = struct.calcsize(f">{letter}"), struct.Struct(f">i{letter}").pack
-    return lambda values: b"".join(map(sized, repeat(size), values))
+def one_number(letter: str) -> Callable[[Any], bytes]:
+    """How an element of one of struct's formats is encoded."""
+    return partial(struct.Struct(f">i{letter}").pack, struct.calcsize(f">{letter}"))
 
 
-KINDS: dict[str, tuple[int, int, Callable[[Sequence[Any]], bytes]]] = {
-    # The oid of the array, that of its elements, and how these are encoded.
-    "BOOLEAN": (1000, 16, of_bool),
-    "BYTEA": (1001, 17, of_bytes),
-    "BIGINT": (1016, BIGINT_OID, numbers("q")),
-    "INTEGER": (1007, 23, numbers("i")),
-    "TEXT": (1009, TEXT_OID, of_text),
-    "FLOAT": (1022, 701, numbers("d")),
+KINDS: dict[str, tuple[int, bytes, Callable[[Any], bytes]]] = {
+    # The oid of the array, the beginning of its header, and how an element is encoded.
+    "BOOLEAN": (1000, HEAD(1, 1, 16), one_bool),
+    "BYTEA": (1001, HEAD(1, 1, 17), one_bytes),
+    "BIGINT": (1016, HEAD(1, 1, BIGINT_OID), one_number("q")),
+    "INTEGER": (1007, HEAD(1, 1, 23), one_number("i")),
+    "TEXT": (1009, HEAD(1, 1, TEXT_OID), one_text),
+    "FLOAT": (1022, HEAD(1, 1, 701), one_number("d")),
 }
 
 
@@ -214,19 +205,18 @@ def array_of(kind: str, values: Sequence[Any]) -> Parameter:
 
     Raises UnicodeError for a lone surrogate and OverflowError for an integer that does not fit.
     """
-    array_oid, oid, encode = KINDS[kind]
+    array_oid, head, encode = KINDS[kind]
     first, count = values[0], len(values)
     try:
         if values.count(first) == count:  # as in most columns of deliveries that come together
-            elements = (NULL if first is None else encode((first,))) * count
+            elements = (NULL if first is None else encode(first)) * count
         elif None in values:
-            parts = [NULL if value is None else encode((value,)) for value in values]
-            elements = b"".join(parts)
+            elements = b"".join([NULL if value is None else encode(value) for value in values])
         else:
-            elements = encode(values)
+            elements = b"".join(map(encode, values))
     except struct.error as error:
         raise OverflowError(f"a value does not fit {kind}: {error}") from error
-    return Parameter(array_oid, HEADER(1, 1, oid, count, 1) + elements)
+    return array_oid, b"".join((head, COUNT(count, 1), elements))
 
 
 def arrays_of(kinds: Iterable[str], rows: Sequence[Sequence[Any]]) -> list[Parameter]:

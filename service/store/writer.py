@@ -2,7 +2,7 @@
 
 While one transaction is being written to disk the next callers gather; the thread then takes all
 of them together. An idle writer starts at once, and so does one whose transactions have one payload
-each; after larger ones about as many may gather again, where the database says so.
+each; after larger ones about as many may gather again.
 """
 
 import asyncio
@@ -32,11 +32,18 @@ log = structlog.get_logger("hooksift.store")
 # handler(connection, tx, payloads) -> results, one for each payload, in their order
 Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
 
+# The thread does up to half a millisecond of work for each transaction, whatever is in it. So far
+# apart, a receiver of 1,200 deliveries a second on SQLite took a third less CPU than with none
+# waiting; acknowledgements took two milliseconds longer (p50 and p99). On PostgreSQL `serve` took
+# a tenth less at 690, and its server a seventh; acknowledgements took no longer.
+APART_SECONDS = 0.004  # at most, where few wait, though several did shortly before
 ENOUGH_WAITING = 24  # payloads for which the next transaction begins at once
 MAX_BATCH = 1_000  # payloads in one transaction; capping lower lost throughput, higher lost p99
 MAX_BATCH_BYTES = 16 << 20  # of payloads in one transaction; a larger one goes alone
 MAX_WAITING = 20_000  # payloads in memory before callers are told to come back
 MAX_WAITING_BYTES = 256 << 20  # the same in bytes
+OFTEN_SECONDS = 0.02  # between the begins of two transactions: the next may begin with the commit
+UNUSED_SECONDS = 0.05  # for which one that has begun so waits for its first payload
 
 
 class Outcome(Protocol):
@@ -54,9 +61,6 @@ class Outcome(Protocol):
 
 class Transactions(Protocol):
     """How the writer's transactions begin and end: service.store.sqlite or .postgres."""
-
-    APART_SECONDS: float
-    """At most, from one's begin to the next's where few wait, though several did shortly before."""
 
     def begin(self, connection: Connection, /) -> int:
         """Begin one; its number."""
@@ -109,7 +113,8 @@ class Writer:
         self._news = threading.Condition(self._lock)
         self._closed = False
         self._wanted: int | None = None  # payloads that wake the thread, where it waits
-        self._next_at = 0.0  # on the monotonic clock; earlier where enough wait
+        self._taken_at = float("-inf")  # the last payloads, on the monotonic clock
+        self._is_often = False  # whether others were taken shortly before them
         self._enough = 1  # payloads: as in the last transaction, or fewer by one than before it
         self._connection: Connection | None = None
         self._begun: int | None = None  # a transaction that nothing was written in
@@ -170,11 +175,28 @@ class Writer:
 
     def _write_next(self) -> bool:
         """Write what waits, and let go of it. False once the store is closed and nothing does."""
+        if self._begun is not None and not self._comes_soon():
+            self._end_unused()
         batch = self._take()
         if batch:
             self._write(batch)
             settle(batch)
         return bool(batch)
+
+    def _comes_soon(self) -> bool:
+        """Whether something waits to be written, now or before long."""
+        with self._news:
+            if not self._jobs and not self._closed:
+                self._wanted = 1
+                self._news.wait(UNUSED_SECONDS)
+                self._wanted = None
+            return bool(self._jobs)
+
+    def _end_unused(self) -> None:
+        """End what has begun: an open transaction is in the way of PostgreSQL's vacuum."""
+        self._begun = None
+        if self._connection is not None:
+            self._roll_back(self._connection)
 
     def _take(self) -> list[Job]:
         with self._news:
@@ -182,7 +204,9 @@ class Writer:
                 self._wanted = 1
                 self._news.wait()
             self._let_gather()
-            self._next_at = time.monotonic() + self._transactions.APART_SECONDS
+            now = time.monotonic()
+            self._is_often = now - self._taken_at < OFTEN_SECONDS
+            self._taken_at = now
             batch: list[Job] = []
             size = 0
             while self._jobs and len(batch) < MAX_BATCH:
@@ -199,7 +223,7 @@ class Writer:
 
         Senders who each wait for their answer would otherwise be waited for in vain.
         """
-        early = self._next_at - time.monotonic()
+        early = self._taken_at + APART_SECONDS - time.monotonic()
         if early > 0 and len(self._jobs) < self._enough and not self._closed:
             self._wanted = self._enough
             self._news.wait(early)
@@ -239,7 +263,8 @@ class Writer:
                 tx = self._transactions.begin(connection)
             self._handle(connection, tx, batch)
             woken = connection.info.pop("woken", set())
-            self._begun = self._transactions.commit(connection, go_on=bool(self._jobs))
+            go_on = self._is_often or bool(self._jobs)
+            self._begun = self._transactions.commit(connection, go_on=go_on)
         except BaseException:
             self._roll_back(connection)
             raise

@@ -128,21 +128,6 @@ def test_a_transaction_in_a_row_fails_alone(store: Store) -> None:
     assert kept(store) == ["t-1", "t-3"]
 
 
-def test_no_transaction_stays_open(postgres_url: str) -> None:
-    """PostgreSQL could clean up nothing that is younger."""
-    store = open_store(postgres_url)
-    asyncio.run(write_in_a_row(store, (put, "t-1"), (put, "t-2")))
-    with store.read() as connection:
-        open_ones = connection.execute(
-            text(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND state = 'idle in transaction'"
-            )
-        )
-        assert open_ones.scalar_one() == 0
-    store.close()
-
-
 def test_a_caller_that_gave_up_does_not_undo_the_write(store: Store) -> None:
     async def give_up() -> None:
         gate = Gate()

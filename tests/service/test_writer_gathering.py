@@ -1,4 +1,4 @@
-"""What SQLite's writer waits for after a transaction of several payloads: as many, or its time.
+"""What a writer waits for after a transaction of several payloads: as many, or its time.
 
 Its time is made so long here that a test which had to wait for it fails.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from busy_writer import write_together
 
-from service.store import Store, open_store, sqlite
+from service.store import Store, open_store, writer
 from service.store.writer import ENOUGH_WAITING
 from tests.contract.names import kept, put
 
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 30
 @pytest.fixture
 def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store whose transactions begin a minute apart after one of several, unless as many wait."""
-    monkeypatch.setattr(sqlite, "APART_SECONDS", 2.0 * PATIENCE_SECONDS)
+    monkeypatch.setattr(writer, "APART_SECONDS", 2.0 * PATIENCE_SECONDS)
     store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
     yield store
     store.close()
@@ -80,10 +80,10 @@ def test_after_a_small_one_nearly_as_many_wait_as_before_it(
 ) -> None:
     async def write_few() -> list[int]:
         with monkeypatch.context() as patch:
-            patch.setattr(sqlite, "APART_SECONDS", 0.01)
+            patch.setattr(writer, "APART_SECONDS", 0.01)
             await begin(patient, 4)
-        async with asyncio.timeout(PATIENCE_SECONDS):
             await patient.write(put, "alone")
+        async with asyncio.timeout(PATIENCE_SECONDS):
             futures = [patient.write(put, f"t-{n}") for n in range(2)]
             await asyncio.wait(futures, timeout=0.05)
             futures.append(patient.write(put, "t-2"))

@@ -1,0 +1,89 @@
+"""PostgreSQL's next transaction, begun in one round trip with the commit of the last."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from busy_writer import write_in_a_row
+from servers.receiver import until
+from sqlalchemy import text
+
+from service.errors import StoreUnavailable
+from service.store import Store, open_store, writer
+from tests.contract.names import kept, put
+
+
+@pytest.fixture
+def quick(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store to which all transactions come shortly after others."""
+    monkeypatch.setattr(writer, "OFTEN_SECONDS", 60.0)
+    store = open_store(postgres_url)
+    yield store
+    store.close()
+
+
+def open_ones(store: Store) -> list[int]:
+    """The numbers of the transactions that are open, and do nothing."""
+    with store.read() as connection:
+        found = connection.execute(
+            text(
+                "SELECT backend_xid::text FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state = 'idle in transaction'"
+            )
+        )
+        return [int(number) for number in found.scalars()]
+
+
+def test_one_that_is_not_used_is_ended(quick: Store) -> None:
+    """PostgreSQL could clean up nothing that is younger."""
+    asyncio.run(write_in_a_row(quick, (put, "t-1"), (put, "t-2")))
+    until(lambda: not open_ones(quick))
+
+
+def test_the_next_payload_is_written_in_it(quick: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 60.0)
+    quick.write_now(put, "t-1")
+    quick.write_now(put, "t-2")
+    (begun,) = until(lambda: open_ones(quick))
+    assert quick.write_now(put, "t-3") == begun
+    assert kept(quick) == ["t-1", "t-2", "t-3"]
+
+
+def test_none_begins_after_one_that_came_alone(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "OFTEN_SECONDS", 0.0)
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 60.0)
+    store = open_store(postgres_url)
+    store.write_now(put, "t-1")
+    store.write_now(put, "t-2")
+    assert open_ones(store) == []
+    store.close()
+
+
+def test_closing_does_not_wait_for_its_time(quick: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 3600.0)
+    quick.write_now(put, "t-1")
+    quick.write_now(put, "t-2")
+    until(lambda: open_ones(quick))
+    quick.close()  # or this test would take an hour
+
+
+def test_one_that_is_lost_meanwhile_is_the_stores_fault_and_the_next_is_written(
+    quick: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 60.0)
+    quick.write_now(put, "t-1")
+    quick.write_now(put, "t-2")
+    until(lambda: open_ones(quick))
+    with quick.read() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND state = 'idle in transaction'"
+            )
+        )
+    with pytest.raises(StoreUnavailable):
+        quick.write_now(put, "t-3")
+    quick.write_now(put, "t-4")
+    assert kept(quick) == ["t-1", "t-2", "t-4"]
