@@ -14,6 +14,7 @@ from analytics.history import NAME, SCHEMA, attach, catalog_of, connect
 from analytics.lock import held, lock_of
 from analytics.place import Place
 from analytics.scope import quoted
+from service.store.postgres import older_have_ended
 
 LEAST_LETTERS = 4
 WAIT_SECONDS = 120.0
@@ -159,6 +160,8 @@ def _shred_catalog(place: Place) -> None:
     try:
         if place.is_postgresql:
             with psycopg.connect(place.address, autocommit=True) as session:
+                if not older_have_ended(session, WAIT_SECONDS):
+                    raise psycopg.OperationalError("an older transaction is still open")
                 session.execute("VACUUM FULL")
                 session.execute(f"DROP TABLE {SCHEMA}.{MARK}")
             return

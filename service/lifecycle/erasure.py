@@ -31,6 +31,7 @@ from service.lifecycle.person_scan import (
 from service.store import Store
 from service.store.intake import digest_of
 from service.store.look import EVENTS_OF_DELIVERY
+from service.store.postgres import older_have_ended
 from service.store.store import words_of
 from service.store.tables import to_microseconds
 
@@ -333,7 +334,15 @@ def _run_outside(store: Store, statement: str) -> list[Any]:
 
 
 def _vacuum_postgresql(store: Store, *, full: bool) -> None:
+    """Vacuum all tables, once no transaction is open that could still see what was deleted."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        session: Any = connection.connection.driver_connection
+        if not older_have_ended(session, CHECKPOINT_SECONDS):
+            raise StoreUnavailable(
+                f"a transaction has been open for {CHECKPOINT_SECONDS:g} s, and what was deleted"
+                " stays in the files meanwhile; end it (a backup, a notebook, a session that is"
+                " idle in transaction) and erase again"
+            )
         for table in tables_of(connection):
             connection.execute(text(f"VACUUM {'(FULL)' if full else ''} {table.name}"))
 

@@ -6,11 +6,13 @@ order, so that two receivers cannot deadlock.
 """
 
 import re
+import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import count
 from typing import Any
 
+from psycopg import Connection as Session
 from psycopg.errors import InternalError
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Connection, Engine, create_engine
@@ -40,6 +42,13 @@ SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
 # Which events of a source lie between two ids, for the index on (source, id). Said in simpler words
 # PostgreSQL goes by the primary key, and reads all other sources' events too.
 OF_SOURCE = "(source, id) > (:source, :after) AND (source, id) < (:source, :end)"
+# Sessions that keep from VACUUM what was deleted before this transaction.
+OLDER = (
+    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_type = 'client backend'"
+    " AND greatest(age(backend_xid), age(backend_xmin)) > age(%s::xid)"
+)
+LOOK_SECONDS = 0.02
 # At the end of a subselect: only rows as they are now, and none that others are about to change.
 # Without, what is deleted by it may have been renewed meanwhile.
 LEFT_ALONE = " FOR UPDATE SKIP LOCKED"
@@ -80,6 +89,8 @@ def prepare_writer(connection: Connection) -> None:
     A plan that it keeps from when a table was small reads all of it once it is large.
     """
     run_plain(connection, "SET plan_cache_mode = force_custom_plan")
+    # What a writer that is frozen, or cut off, has begun is in the way of VACUUM.
+    run_plain(connection, "SET idle_in_transaction_session_timeout = '5min'")
 
 
 def begin(connection: Connection) -> int:
@@ -94,7 +105,7 @@ def begin(connection: Connection) -> int:
 
 
 def commit(connection: Connection, *, go_on: bool) -> int | None:
-    """Insert what waits for it, commit, and begin the next transaction where there is work for it.
+    """Insert what waits for it, commit, and begin the next transaction where the caller goes on.
 
     All in one round trip: at each the writer waits for PostgreSQL, for a core and for Python's
     lock. Returns the id of the next transaction, if it has begun. Whether this one is committed has
@@ -310,6 +321,21 @@ def last_revisions(connection: Connection, event_ids: Sequence[int]) -> dict[int
         [array_of("BIGINT", event_ids)],
     )
     return {int(event_id): int(revision) for event_id, revision in rows_of(found)}
+
+
+def older_have_ended(session: Session[Any], seconds: float) -> bool:
+    """Whether all transactions that are open in this database end within so many seconds.
+
+    VACUUM keeps what one of them could still see. The session is one that commits by itself.
+    """
+    row = session.execute("SELECT pg_current_xact_id()::xid::text").fetchone()
+    assert row is not None
+    deadline = time.monotonic() + seconds
+    while session.execute(OLDER, row).fetchone() is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
 
 
 def mark(connection: Connection) -> str:

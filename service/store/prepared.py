@@ -27,8 +27,6 @@ BIGINT_OID = 20
 TEXT_OID = 25
 BINARY = 1
 FINE = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
-
-
 Parameter = tuple[int, bytes]  # the oid of its type, and the value in its binary form
 Statement = tuple[str, Sequence[Parameter]]  # with $1, $2 … for its parameters
 

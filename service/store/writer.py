@@ -184,7 +184,7 @@ class Writer:
         return bool(batch)
 
     def _comes_soon(self) -> bool:
-        """Whether something waits to be written, now or before long."""
+        """Wait a moment for something to write, where nothing does; whether it came."""
         with self._news:
             if not self._jobs and not self._closed:
                 self._wanted = 1
@@ -263,7 +263,7 @@ class Writer:
                 tx = self._transactions.begin(connection)
             self._handle(connection, tx, batch)
             woken = connection.info.pop("woken", set())
-            go_on = self._is_often or bool(self._jobs)
+            go_on = bool(self._jobs) or (self._is_often and not self._closed)
             self._begun = self._transactions.commit(connection, go_on=go_on)
         except BaseException:
             self._roll_back(connection)

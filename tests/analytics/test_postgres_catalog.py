@@ -176,6 +176,37 @@ def test_a_catalog_that_cannot_be_vacuumed_is_told_until_it_can(
     assert (marks_before, marks_in(shared)) == (1, 0)
 
 
+def test_a_catalog_is_not_vacuumed_while_somebody_could_see_what_was_deleted(
+    store: Store, shared: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg
+
+    monkeypatch.setattr("analytics.erase.WAIT_SECONDS", 1.0)
+    put_events(store, 1, customer="zoe.adler@mail.example")
+    with Lander(store, shared, SETTINGS) as lander:
+        lander.land()
+    with psycopg.connect(shared.catalog) as somebody:
+        somebody.execute("SELECT pg_current_xact_id()")
+        with pytest.raises(HistoryError, match=r"older transaction.*erase once more"):
+            erase_person(shared, ["zoe.adler@mail.example"])
+        assert marks_in(shared) == 1
+    erase_person(shared, ["zoe.adler@mail.example"])
+    assert marks_in(shared) == 0
+
+
+def test_a_reader_that_asks_nothing_is_in_no_erasure_s_way(
+    store: Store, shared: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.erase.WAIT_SECONDS", 1.0)
+    put_events(store, 1, customer="zoe.adler@mail.example")
+    with Lander(store, shared, SETTINGS) as lander:
+        lander.land()
+    with connect(shared) as history:
+        history.sql("SELECT count(*) FROM events")
+        erase_person(shared, ["zoe.adler@mail.example"])
+    assert marks_in(shared) == 0
+
+
 def marks_in(place: Place) -> int:
     """How many marks of an erasure that has begun and not ended are in the catalog."""
     import psycopg

@@ -1,12 +1,13 @@
 """PostgreSQL's next transaction, begun in one round trip with the commit of the last."""
 
-import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
 
 import pytest
-from busy_writer import write_in_a_row
 from servers.receiver import until
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from service.errors import StoreUnavailable
 from service.store import Store, open_store, writer
@@ -34,10 +35,17 @@ def open_ones(store: Store) -> list[int]:
         return [int(number) for number in found.scalars()]
 
 
-def test_one_that_is_not_used_is_ended(quick: Store) -> None:
+def test_one_that_is_not_used_is_ended_and_the_next_payload_has_its_own(
+    quick: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PostgreSQL could clean up nothing that is younger."""
-    asyncio.run(write_in_a_row(quick, (put, "t-1"), (put, "t-2")))
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 0.5)
+    quick.write_now(put, "t-1")
+    quick.write_now(put, "t-2")
+    (unused,) = until(lambda: open_ones(quick))
     until(lambda: not open_ones(quick))
+    assert quick.write_now(put, "t-3") > unused
+    assert kept(quick) == ["t-1", "t-2", "t-3"]
 
 
 def test_the_next_payload_is_written_in_it(quick: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,11 +62,10 @@ def test_none_begins_after_one_that_came_alone(
 ) -> None:
     monkeypatch.setattr(writer, "OFTEN_SECONDS", 0.0)
     monkeypatch.setattr(writer, "UNUSED_SECONDS", 60.0)
-    store = open_store(postgres_url)
-    store.write_now(put, "t-1")
-    store.write_now(put, "t-2")
-    assert open_ones(store) == []
-    store.close()
+    with closing(open_store(postgres_url)) as store:
+        store.write_now(put, "t-1")
+        store.write_now(put, "t-2")
+        assert open_ones(store) == []
 
 
 def test_closing_does_not_wait_for_its_time(quick: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +73,18 @@ def test_closing_does_not_wait_for_its_time(quick: Store, monkeypatch: pytest.Mo
     quick.write_now(put, "t-1")
     quick.write_now(put, "t-2")
     until(lambda: open_ones(quick))
-    quick.close()  # or this test would take an hour
+    closer = threading.Thread(target=quick.close, daemon=True)
+    closer.start()
+    closer.join(30)
+    assert not closer.is_alive()
+
+
+def test_one_that_a_frozen_process_has_begun_is_ended_by_the_server(quick: Store) -> None:
+    def limit(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[str]:
+        shown = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()
+        return [shown] * len(payloads)
+
+    assert quick.write_now(limit, None) == "5min"
 
 
 def test_one_that_is_lost_meanwhile_is_the_stores_fault_and_the_next_is_written(

@@ -2,16 +2,18 @@
 
 import gzip
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import Connection, text
 
 import hooksift
-from service.errors import HooksiftError
+from service.errors import HooksiftError, StoreUnavailable
 from service.lifecycle.erasure import (
     ErasureError,
     erase,
@@ -21,7 +23,7 @@ from service.lifecycle.erasure import (
     wanted_words,
 )
 from service.lifecycle.person_scan import files_that_hold, holds
-from service.store import Store
+from service.store import Store, open_store
 from service.store.intake import Receipt, digest_of
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
 from service.store.store import words_of
@@ -364,6 +366,21 @@ def test_postgresql_is_vacuumed_and_stays_usable(store: Store) -> None:
     erase(store, [PERSON], NOW)
     assert shred(store, [PERSON], rewrite=True) == []
     assert len(put_events(store, 2)) == 2
+
+
+@pytest.mark.parametrize("begun", ["SELECT pg_current_xact_id()", "SELECT 1"])
+def test_postgresql_is_not_vacuumed_while_somebody_could_see_what_was_deleted(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    monkeypatch.setattr("service.lifecycle.erasure.CHECKPOINT_SECONDS", 0.2)
+    with closing(open_store(postgres_url)) as store:
+        with psycopg.connect(postgres_url) as other:
+            other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            other.execute(begun)
+            put_events(store, 1)  # as an erasure, something that it might still see otherwise
+            with pytest.raises(StoreUnavailable, match="erase again"):
+                shred(store, [PERSON])
+        assert shred(store, [PERSON]) == []
 
 
 @pytest.fixture

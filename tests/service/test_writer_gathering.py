@@ -5,7 +5,7 @@ Its time is made so long here that a test which had to wait for it fails.
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 from busy_writer import write_together
@@ -18,10 +18,10 @@ PATIENCE_SECONDS = 30
 
 
 @pytest.fixture
-def patient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def patient(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store whose transactions begin a minute apart after one of several, unless as many wait."""
     monkeypatch.setattr(writer, "APART_SECONDS", 2.0 * PATIENCE_SECONDS)
-    store = open_store(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    store = open_store(store_url)
     yield store
     store.close()
 
@@ -92,7 +92,7 @@ def test_after_a_small_one_nearly_as_many_wait_as_before_it(
     assert len(set(asyncio.run(write_few()))) == 1
 
 
-def test_closing_writes_what_waits(patient: Store) -> None:
+def test_closing_writes_what_waits(patient: Store, store_url: str) -> None:
     async def close_in_haste() -> None:
         await begin(patient)
         last = patient.write(put, "t-1")
@@ -101,4 +101,5 @@ def test_closing_writes_what_waits(patient: Store) -> None:
             await last
 
     asyncio.run(close_in_haste())
-    assert "t-1" in kept(patient)
+    with closing(open_store(store_url)) as store:
+        assert "t-1" in kept(store)
