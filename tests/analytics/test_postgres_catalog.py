@@ -132,6 +132,13 @@ def in_transaction(lander: Lander) -> bool:
     return False
 
 
+def land_a_person(store: Store, shared: Place) -> None:
+    """An event of somebody who is to be erased."""
+    put_events(store, 1, customer="zoe.adler@mail.example")
+    with Lander(store, shared, SETTINGS) as lander:
+        lander.land()
+
+
 def test_an_erased_person_is_in_no_table_of_the_catalog(store: Store, shared: Place) -> None:
     import psycopg
 
@@ -159,9 +166,7 @@ def test_a_catalog_that_cannot_be_vacuumed_is_told_until_it_can(
     import psycopg
 
     impatient = replace(shared, catalog=f"{shared.catalog}&options=-c%20lock_timeout%3D100")
-    put_events(store, 1, customer="zoe.adler@mail.example")
-    with Lander(store, shared, SETTINGS) as lander:
-        lander.land()
+    land_a_person(store, shared)
     with psycopg.connect(shared.catalog) as somebody:
         somebody.execute("CREATE TABLE theirs (x INT)")
         somebody.commit()
@@ -182,9 +187,7 @@ def test_a_catalog_is_not_vacuumed_while_somebody_could_see_what_was_deleted(
     import psycopg
 
     monkeypatch.setattr("analytics.erase.WAIT_SECONDS", 1.0)
-    put_events(store, 1, customer="zoe.adler@mail.example")
-    with Lander(store, shared, SETTINGS) as lander:
-        lander.land()
+    land_a_person(store, shared)
     with psycopg.connect(shared.catalog) as somebody:
         somebody.execute("SELECT pg_current_xact_id()")
         with pytest.raises(HistoryError, match=r"older transaction.*erase once more"):
@@ -198,9 +201,7 @@ def test_a_reader_that_asks_nothing_is_in_no_erasure_s_way(
     store: Store, shared: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analytics.erase.WAIT_SECONDS", 1.0)
-    put_events(store, 1, customer="zoe.adler@mail.example")
-    with Lander(store, shared, SETTINGS) as lander:
-        lander.land()
+    land_a_person(store, shared)
     with connect(shared) as history:
         history.sql("SELECT count(*) FROM events")
         erase_person(shared, ["zoe.adler@mail.example"])

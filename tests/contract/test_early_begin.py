@@ -16,8 +16,9 @@ from tests.contract.names import kept, put
 
 @pytest.fixture
 def quick(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """A store to which all transactions come shortly after others."""
+    """A store to which all transactions come shortly after others, and whose unused ones wait."""
     monkeypatch.setattr(writer, "OFTEN_SECONDS", 60.0)
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 3600.0)
     store = open_store(postgres_url)
     yield store
     store.close()
@@ -35,26 +36,30 @@ def open_ones(store: Store) -> list[int]:
         return [int(number) for number in found.scalars()]
 
 
+def begun_early(store: Store) -> int:
+    """The number of a transaction that has begun with a commit."""
+    store.write_now(put, "t-1")
+    store.write_now(put, "t-2")
+    (number,) = until(lambda: open_ones(store))
+    return number
+
+
+def test_the_next_payload_is_written_in_it(quick: Store) -> None:
+    begun = begun_early(quick)
+    assert quick.write_now(put, "t-3") == begun
+    assert kept(quick) == ["t-1", "t-2", "t-3"]
+
+
 def test_one_that_is_not_used_is_ended_and_the_next_payload_has_its_own(
     quick: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL could clean up nothing that is younger."""
-    monkeypatch.setattr(writer, "UNUSED_SECONDS", 0.5)
-    quick.write_now(put, "t-1")
-    quick.write_now(put, "t-2")
-    (unused,) = until(lambda: open_ones(quick))
-    until(lambda: not open_ones(quick))
-    assert quick.write_now(put, "t-3") > unused
-    assert kept(quick) == ["t-1", "t-2", "t-3"]
-
-
-def test_the_next_payload_is_written_in_it(quick: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "UNUSED_SECONDS", 60.0)
-    quick.write_now(put, "t-1")
-    quick.write_now(put, "t-2")
-    (begun,) = until(lambda: open_ones(quick))
+    begun = begun_early(quick)
+    monkeypatch.setattr(writer, "UNUSED_SECONDS", 0.01)
     assert quick.write_now(put, "t-3") == begun
-    assert kept(quick) == ["t-1", "t-2", "t-3"]
+    until(lambda: not open_ones(quick))
+    assert quick.write_now(put, "t-4") > begun + 1
+    assert kept(quick) == ["t-1", "t-2", "t-3", "t-4"]
 
 
 def test_none_begins_after_one_that_came_alone(
@@ -68,11 +73,8 @@ def test_none_begins_after_one_that_came_alone(
         assert open_ones(store) == []
 
 
-def test_closing_does_not_wait_for_its_time(quick: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "UNUSED_SECONDS", 3600.0)
-    quick.write_now(put, "t-1")
-    quick.write_now(put, "t-2")
-    until(lambda: open_ones(quick))
+def test_closing_does_not_wait_for_its_time(quick: Store) -> None:
+    begun_early(quick)
     closer = threading.Thread(target=quick.close, daemon=True)
     closer.start()
     closer.join(30)
@@ -88,12 +90,9 @@ def test_one_that_a_frozen_process_has_begun_is_ended_by_the_server(quick: Store
 
 
 def test_one_that_is_lost_meanwhile_is_the_stores_fault_and_the_next_is_written(
-    quick: Store, monkeypatch: pytest.MonkeyPatch
+    quick: Store,
 ) -> None:
-    monkeypatch.setattr(writer, "UNUSED_SECONDS", 60.0)
-    quick.write_now(put, "t-1")
-    quick.write_now(put, "t-2")
-    until(lambda: open_ones(quick))
+    begun_early(quick)
     with quick.read() as connection:
         connection.execute(
             text(
