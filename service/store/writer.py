@@ -35,7 +35,7 @@ Handler = Callable[[Connection, int, Sequence[Any]], Sequence[Any]]
 # The thread does up to half a millisecond of work for each transaction, whatever is in it. So far
 # apart, a receiver of 1,200 deliveries a second on SQLite took a third less CPU than with none
 # waiting; acknowledgements took two milliseconds longer (p50 and p99). On PostgreSQL `serve` took
-# a tenth less at 690, and its server a seventh; acknowledgements took no longer.
+# a twelfth less at 690, and its server an eighth; acknowledgements took no longer.
 APART_SECONDS = 0.004  # at most, where few wait, though several did shortly before
 ENOUGH_WAITING = 24  # payloads for which the next transaction begins at once
 MAX_BATCH = 1_000  # payloads in one transaction; capping lower lost throughput, higher lost p99
