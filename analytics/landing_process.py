@@ -20,6 +20,7 @@ from analytics.errors import LandingFailed
 from analytics.landing_worker import LandingWorker, Turn, said_by
 from analytics.place import Place
 from analytics.settings import HistorySettings
+from service.garbage import settle_memory
 from service.logs import set_up
 
 STOPS = {signal.SIGINT, signal.SIGTERM}
@@ -132,6 +133,7 @@ def land_when_asked(
     sys.meta_path.insert(0, WithoutPandas())
     import analytics.landing  # noqa: F401 - before it gives way: half a second of work
 
+    settle_memory()
     os.nice(niceness_beside(store_url))
     worker = LandingWorker(store_url, place, settings)
     while True:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import resource
 import socket
 import ssl
@@ -14,13 +13,13 @@ import uvicorn
 from litestar import Litestar
 
 from service.errors import SettingsError
+from service.garbage import settle_memory
 from service.receiving.app import Application
 from service.receiving.connections import GuardedProtocol, sweep
 from service.receiving.outbox import Outbox
 from service.settings import ReceiveSettings
 
 BACKLOG = 4096
-GC_THRESHOLDS = (20_000, 20, 20)  # a delivery leaves no cycles: looking for them rarely is enough
 SWITCH_SECONDS = 0.0003  # after which a thread that computes gives way; Python has 5 ms
 KEEP_ALIVE_SECONDS = 75  # longer than the balancers in front of us, so that they close first
 
@@ -145,13 +144,6 @@ def base_url(listening: socket.socket, *, tls: bool) -> str:
     host, port = listening.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     return f"{'https' if tls else 'http'}://{shown}:{port}"
-
-
-def settle_memory() -> None:
-    """What start-up made stays: full collections over it were the tail of the latency."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def raise_file_limit() -> None:
