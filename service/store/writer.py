@@ -19,7 +19,6 @@ from sqlalchemy import Connection, Engine
 
 from service.errors import NotStorable, StoreUnavailable
 from service.store.faults import (
-    DATABASE_ERRORS,
     first_line,
     is_away,
     is_conflict,
@@ -118,6 +117,7 @@ class Writer:
         self._enough = 1  # payloads: as in the last transaction, or fewer by one than before it
         self._connection: Connection | None = None
         self._begun: int | None = None  # a transaction that nothing was written in
+        self._batch: list[Job] = []  # in the thread's hands
         self._thread: threading.Thread | None = None
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -169,18 +169,34 @@ class Writer:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._write_next():
-            continue
+        """Write until closed. Whatever happens meanwhile, whoever waits is told, and it goes on."""
+        is_done = False
+        while not is_done:
+            try:
+                is_done = not self._write_next()
+            except BaseException as error:  # noqa: BLE001 - no memory, or an extension's panic
+                with suppress(BaseException):
+                    self._start_over(error)
         self._drop_connection()
+
+    def _start_over(self, error: BaseException) -> None:
+        """Let go of the connection, and of the batch: what of it is on disk is not known here."""
+        failed, self._batch = self._batch, []
+        self._fail(failed, StoreUnavailable(f"the store's writer failed: {type(error).__name__}"))
+        settle(failed)
+        self._drop_connection()
+        log.error("writer_failed", error=type(error).__name__)
 
     def _write_next(self) -> bool:
         """Write what waits, and let go of it. False once the store is closed and nothing does."""
         if self._begun is not None and not self._comes_soon():
             self._end_unused()
-        batch = self._take()
+        self._take()
+        batch = self._batch
         if batch:
             self._write(batch)
             settle(batch)
+            self._batch = []
         return bool(batch)
 
     def _comes_soon(self) -> bool:
@@ -198,7 +214,8 @@ class Writer:
         if self._connection is not None:
             self._roll_back(self._connection)
 
-    def _take(self) -> list[Job]:
+    def _take(self) -> None:
+        """Take what is to be written next; nothing once the store is closed and nothing waits."""
         with self._news:
             while not self._jobs and not self._closed:
                 self._wanted = 1
@@ -207,7 +224,7 @@ class Writer:
             now = time.monotonic()
             self._is_often = now - self._taken_at < OFTEN_SECONDS
             self._taken_at = now
-            batch: list[Job] = []
+            batch = self._batch
             size = 0
             while self._jobs and len(batch) < MAX_BATCH:
                 size += self._jobs[0].size_bytes
@@ -216,7 +233,6 @@ class Writer:
                 batch.append(self._jobs.popleft())
             self._waiting_bytes -= sum(job.size_bytes for job in batch)
             self._enough = min(max(len(batch), self._enough - 1), ENOUGH_WAITING)
-            return batch
 
     def _let_gather(self) -> None:
         """Wait until the next transaction is due, or about as many wait as were in the last ones.
@@ -289,7 +305,7 @@ class Writer:
     def _roll_back(self, connection: Connection) -> None:
         try:
             self._transactions.roll_back(connection)
-        except DATABASE_ERRORS:
+        except Exception:  # noqa: BLE001 - whatever it was, the transaction ends with the connection
             self._drop_connection()
 
     def _connect(self) -> Connection:
@@ -297,7 +313,11 @@ class Writer:
             self._drop_connection()
         if self._connection is None:
             self._connection = self._engine.connect()
-            self._introduce(self._connection)
+            try:
+                self._introduce(self._connection)
+            except BaseException:  # what is not prepared is not used
+                self._drop_connection()
+                raise
         self._connection.info.pop("woken", None)
         return self._connection
 
@@ -305,9 +325,9 @@ class Writer:
         connection, self._connection = self._connection, None
         self._begun = None
         if connection is not None:
-            with suppress(*DATABASE_ERRORS):  # it may be past any goodbye
+            with suppress(Exception):  # it may be past any goodbye
                 connection.invalidate()
-            with suppress(*DATABASE_ERRORS):
+            with suppress(Exception):
                 connection.close()
 
 
