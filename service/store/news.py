@@ -6,17 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from service.store.store import words_of
-
-FACTS = (
-    "events",
-    "redeliveries",
-    "acknowledgements",
-    "refusals",
-    "attempts",
-    "enrichments",
-    "actions",
-    "labels",
-)
+from service.store.tables import FACTS
 
 
 def mark(connection: Connection) -> str:

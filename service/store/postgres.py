@@ -34,7 +34,7 @@ from service.store.prepared import (
     run_together,
     words,
 )
-from service.store.tables import Rows
+from service.store.tables import FACTS, Rows
 
 TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
 WAITING = "waiting_rows"  # what of a connection's `info` goes with the commit
@@ -336,6 +336,20 @@ def older_have_ended(session: Session[Any], seconds: float) -> bool:
             return False
         time.sleep(LOOK_SECONDS)
     return True
+
+
+def renumber_restored(engine: Engine) -> None:
+    """Give facts of a restored copy the number of a transaction of this server.
+
+    Another server counted theirs. Those that this one has still to reach would be no news until it
+    does, and what was landed from another cursor would be news once more.
+    """
+    with engine.begin() as connection:
+        for table in FACTS:
+            cursor(connection).execute(
+                f"UPDATE {table} SET tx = pg_current_xact_id()::text::bigint"
+                " WHERE tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+            )
 
 
 def mark(connection: Connection) -> str:

@@ -32,6 +32,8 @@ def open_store(url: str, *, upgrade: bool = True) -> "Store":
     engine = make_engine(url)
     try:
         schema.prepare(engine, upgrade=upgrade)
+        if upgrade:
+            DIALECTS[engine.dialect.name].renumber_restored(engine)
     except BaseException as error:
         engine.dispose()
         if is_away(error):

@@ -13,6 +13,16 @@ from sqlalchemy import BigInteger, Index, Integer, LargeBinary, Text, TypeDecora
 from sqlmodel import Field, SQLModel
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FACTS = (  # tables whose rows are news once, by the transaction that wrote them (`tx`)
+    "events",
+    "redeliveries",
+    "acknowledgements",
+    "refusals",
+    "attempts",
+    "enrichments",
+    "actions",
+    "labels",
+)
 
 
 class Rows(NamedTuple):

@@ -47,7 +47,7 @@ def test_every_kind_of_fact_is_landed_once(
 
 
 def test_all_fact_tables_of_the_store_are_landed() -> None:
-    from service.store.news import FACTS as OF_THE_STORE
+    from service.store.tables import FACTS as OF_THE_STORE
 
     assert {table.name for table in FACTS} == set(OF_THE_STORE)
 

@@ -132,6 +132,28 @@ def test_a_transaction_that_rolls_back_is_never_news(postgres_url: str) -> None:
     store.close()
 
 
+def test_what_was_restored_into_a_younger_server_is_news_once(postgres_url: str) -> None:
+    """Its transactions have numbers that the server has still to reach."""
+    with closing(open_store(postgres_url)) as store:
+        add(store, 1, 2)
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE refusals SET tx = tx + 1000000000")
+        assert read(store, None) == []
+    with closing(open_store(postgres_url)) as store:
+        found, seen = look(store, None)
+        assert found == [1, 2]
+        add(store, 3)
+        assert read(store, seen) == [3]
+
+
+def test_opening_a_store_leaves_its_facts_as_they_were_numbered(postgres_url: str) -> None:
+    with closing(open_store(postgres_url)) as store:
+        add(store, 1)
+        _, seen = look(store, None)
+    with closing(open_store(postgres_url)) as store:
+        assert read(store, seen) == []
+
+
 @pytest.mark.parametrize("cursor", ["'; DROP TABLE events; --", "1:2", "a:b:c", "1:2:3;"])
 def test_a_cursor_that_is_none_is_refused(postgres_url: str, cursor: str) -> None:
     store = open_store(postgres_url)
