@@ -49,6 +49,16 @@ OLDER = (
     " AND greatest(age(backend_xid), age(backend_xmin)) > age(%s::xid)"
 )
 LOOK_SECONDS = 0.02
+# How soon a connection is given up whose server has vanished without a word: by itself Linux takes
+# a quarter of an hour, or two hours where the server had heard of the query. One that is at work
+# answers for itself, however long that takes.
+VANISHED = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",  # ms
+}
 # At the end of a subselect: only rows as they are now, and none that others are about to change.
 # Without, what is deleted by it may have been renewed meanwhile.
 LEFT_ALONE = " FOR UPDATE SKIP LOCKED"
@@ -57,19 +67,17 @@ LEFT_ALONE = " FOR UPDATE SKIP LOCKED"
 def make_engine(url: URL) -> Engine:
     """An engine on psycopg that notices a restarted server before it hands out a connection.
 
-    psycopg prepares no statement by itself: PostgreSQL would keep plans (see `prepare_writer`).
+    What the URL says of time limits goes before ours. psycopg prepares no statement by itself:
+    PostgreSQL would keep plans (see `prepare_writer`).
     """
+    limits = {name: value for name, value in VANISHED.items() if name not in url.query}
     return create_engine(
-        url.set(drivername="postgresql+psycopg"),
+        url.set(drivername="postgresql+psycopg").update_query_dict(limits),
         pool_pre_ping=True,
         hide_parameters=True,  # of errors, which may be logged: they hold bodies
         pool_size=10,
         pool_timeout=5,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "hooksift",
-            "prepare_threshold": None,
-        },
+        connect_args={"application_name": "hooksift", "prepare_threshold": None},
     )
 
 
