@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from analytics.errors import HistoryError, without_credentials
 from analytics.lock import lock_of
 from analytics.place import Place
@@ -14,6 +16,8 @@ from service.errors import StoreError
 
 if TYPE_CHECKING:
     from analytics.landing import Landed, Lander
+
+log = structlog.get_logger("landing")
 
 MERGED_A_SECOND = 30_000  # rows, on a core that others use too; alone it is 80,000
 QUIET_SECONDS = 10.0  # of merging, where nothing was to be landed
@@ -76,11 +80,23 @@ class LandingWorker:
         return Turn(leads=True, rows=landed.rows, lag_seconds=landed.lag_seconds)
 
     def _tidy(self, lander: "Lander", landed: "Landed") -> None:
-        """A step of the upkeep that is due, or a merge: what is landed next waits for no more."""
+        """A step of the upkeep that is due, or a merge: what is landed next waits for no more.
+
+        Upkeep that fails is in the log, and begun again when it is due: landing goes on.
+        """
         if self._upkeep is None and self._is_upkeep_due():
             self._upkeep = lander.upkeep()
         if self._upkeep is not None:
-            if next(self._upkeep, None) is not None:
+            try:
+                goes_on = next(self._upkeep, None) is not None
+            except Exception as error:
+                if not is_known(error):
+                    raise
+                log.warning("upkeep_failed", reason=said_by(error))
+                self._let_go()  # after an error of its DuckDB a lander begins anew
+                self._maintained_at = time.monotonic()
+                return
+            if goes_on:
                 return
             self._upkeep, self._maintained_at = None, time.monotonic()
         lander.merge(self._room(landed))

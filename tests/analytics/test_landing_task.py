@@ -5,10 +5,12 @@ import os
 import resource
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import duckdb
 import pytest
 from structlog.testing import capture_logs
 
@@ -278,6 +280,24 @@ def test_a_history_that_cannot_be_written_does_not_end_the_task(
         assert count(place) == 5
 
     asyncio.run(scene())
+
+
+def test_where_upkeep_fails_landing_goes_on_and_says_so(
+    worker: LandingWorker, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bucket may take files and let none be deleted."""
+
+    def refuses(*_: object) -> None:
+        raise duckdb.IOException("DeleteObject is not allowed")
+
+    monkeypatch.setattr("analytics.landing.drop_old", refuses)
+    put_events(store, 2)
+    landed: Counter[str] = Counter()
+    with capture_logs() as logged:
+        until(lambda: landed.update(worker.turn().rows) or logged)
+    put_events(store, 3)
+    landed.update(worker.turn().rows)
+    assert ([line["event"] for line in logged], landed["events"]) == (["upkeep_failed"], 5)
 
 
 class Scraped:
