@@ -1,8 +1,13 @@
 """PostgreSQL goes away and comes back while deliveries arrive."""
 
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import psycopg
+import pytest
 from faults.counting import Count
 from faults.crashing_postgres import Server
 from faults.senders import Stream
@@ -85,3 +90,20 @@ def test_an_exhausted_pool_does_not_stop_intake(postgres_url: str, count: Count)
             connection.close()
     count(acknowledged=2, stored=len(rows(store, "deliveries")))
     store.close()
+
+
+@pytest.mark.heavy  # switches off a network, as root, and waits 15 s
+def test_a_server_that_vanished_without_a_word_is_given_up(postgres_url: str) -> None:
+    """By itself Linux waits a quarter of an hour, and all senders with it."""
+    script = Path(__file__).with_name("vanishing_server.py")
+    here = subprocess.run(
+        ["unshare", "--net", sys.executable, str(script), postgres_url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert (here.stdout.splitlines(), here.stderr) == (
+        ["kept: t-before", "refused: the store cannot commit", "kept: t-after t-before"],
+        "",
+    )
