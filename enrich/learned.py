@@ -2,8 +2,8 @@
 
 Each worker learns for itself. Now and then it adopts what others of the store have saved, and
 saves; so workers come to give the same prints, and a new one starts from what all of them know.
-Whoever changes the stored state by hand (`forget`) is noticed then, and the worker starts over
-from that.
+Whoever changes the stored state by hand (`forget`), or deletes it (an erasure), is noticed then,
+and the worker starts over from that: it never stores anew what it knew from before.
 """
 
 import json
@@ -16,6 +16,8 @@ from sqlalchemy import Connection, text
 from enrich.fingerprint import Fingerprinter
 from service.store import Store
 from service.store.tables import to_microseconds
+
+COUNTS = 2**30  # of edits: twice as many fit into the column
 
 
 class Saved(NamedTuple):
@@ -38,7 +40,7 @@ class FingerprintMemory:
         """The source's fingerprinter, from its stored state the first time."""
         found = self._fingerprinters.get(source)
         if found is None:
-            saved = self.stored([source]).get(source)
+            saved = self.stored([source])[source]
             self._saved[source] = saved
             found = self._fingerprinters[source] = revive(saved)
         return found
@@ -47,24 +49,23 @@ class FingerprintMemory:
         """The sources that have a fingerprinter."""
         return list(self._fingerprinters)
 
-    def stored(self, sources: Iterable[str]) -> dict[str, Saved]:
-        """What the store holds of these sources now."""
+    def stored(self, sources: Iterable[str]) -> dict[str, Saved | None]:
+        """What the store holds of each of these sources now."""
         with self._store.read() as connection:
-            found = {source: load_state(connection, source) for source in sources}
-        return {source: saved for source, saved in found.items() if saved is not None}
+            return {source: load_state(connection, source) for source in sources}
 
-    def adopt(self, stored: Mapping[str, Saved]) -> list[str]:
-        """Learn what other workers saved. The sources that a person edited meanwhile:
+    def adopt(self, stored: Mapping[str, Saved | None]) -> list[str]:
+        """Learn what other workers saved. The sources that a person edited or erased meanwhile:
 
-        those are started over from the edited state.
+        those are started over from what is stored.
         """
         edited = []
         for source, saved in stored.items():
-            mine = self._saved.get(source)
-            if saved.edit_count != (mine.edit_count if mine else 0):
+            mine = self._saved[source]
+            if mine is not None and (saved is None or saved.edit_count != mine.edit_count):
                 del self._fingerprinters[source]
                 edited.append(source)
-            elif mine is None or saved.state != mine.state:
+            elif saved is not None and (mine is None or saved.state != mine.state):
                 self._fingerprinters[source].adopt(revive(saved))
                 self._saved[source] = saved
         return edited
@@ -74,13 +75,14 @@ class FingerprintMemory:
         return {name: json.dumps(f.to_state()) for name, f in self._fingerprinters.items()}
 
     def save(self, states: Mapping[str, str], now: datetime) -> None:
-        """Store states that changed. One that a person edited meanwhile is left as it is."""
+        """Store states that changed. One that a person edited or erased meanwhile stays so."""
         for source, state in states.items():
             mine = self._saved[source]
             if mine is not None and state == mine.state:
                 continue
-            saved = Saved(state, to_microseconds(now), mine.edit_count if mine else 0)
-            if self._store.write_now(save_states, (source, saved)):
+            moment = to_microseconds(now)
+            saved = Saved(state, moment, mine.edit_count if mine else first_count(moment))
+            if self._store.write_now(save_states, (source, saved, mine is None)):
                 self._saved[source] = saved
 
 
@@ -103,18 +105,34 @@ def load_state(connection: Connection, source: str) -> Saved | None:
     return None if row is None else Saved(row[0], row[1], row[2])
 
 
+def first_count(moment: int) -> int:
+    """The edit count of a row that is stored first at this moment (microseconds).
+
+    Whoever knows the row that stood there before an erasure sees that this is another.
+    """
+    return moment // 1_000_000 % COUNTS
+
+
+ADD = (
+    "INSERT INTO fingerprint_states (source, state, saved_at, edit_count)"
+    " VALUES (:source, :state, :at, :edits) ON CONFLICT (source) DO NOTHING"
+)
+RENEW = (
+    "UPDATE fingerprint_states SET state = :state, saved_at = :at"
+    " WHERE source = :source AND edit_count = :edits"
+)
+
+
 def save_states(
-    connection: Connection, _tx: int, payloads: Sequence[tuple[str, Saved]]
+    connection: Connection, _tx: int, payloads: Sequence[tuple[str, Saved, bool]]
 ) -> list[bool]:
-    """The handler that stores states; False where a person edited the stored one meanwhile."""
+    """The handler that stores states, each as the source's first or in place of the one known.
+
+    False where another was first meanwhile, or a person edited or erased the one known.
+    """
     return [
         connection.execute(
-            text(
-                "INSERT INTO fingerprint_states (source, state, saved_at, edit_count)"
-                " VALUES (:source, :state, :at, :edits) ON CONFLICT (source) DO UPDATE SET"
-                " state = excluded.state, saved_at = excluded.saved_at"
-                " WHERE fingerprint_states.edit_count = excluded.edit_count"
-            ),
+            text(ADD if is_first else RENEW),
             {
                 "source": source,
                 "state": saved.state,
@@ -123,7 +141,7 @@ def save_states(
             },
         ).rowcount
         == 1
-        for source, saved in payloads
+        for source, saved, is_first in payloads
     ]
 
 

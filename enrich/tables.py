@@ -175,7 +175,9 @@ class FingerprintState(SQLModel, table=True):
     source: str = Field(sa_type=Text, primary_key=True)
     state: str = Field(sa_type=Text, description="JSON, as the fingerprinter describes itself")
     saved_at: datetime = Field(sa_type=Instant)
-    edit_count: int = Field(default=0, description="times that a person made it forget something")
+    edit_count: int = Field(
+        default=0, description="grows when a person makes it forget something; starts by the clock"
+    )
 
 
 class Spending(SQLModel, table=True):

@@ -3,9 +3,10 @@
 import asyncio
 from datetime import timedelta
 
-from work import NOW, Clock, Scripted, event, make_worker, put, rows, step
+from work import NOW, Clock, Scripted, event, make_worker, one, put, rows, step
 
 from enrich.learned import FingerprintMemory, Forget, forget, load_patterns, shared
+from service.lifecycle.erasure import erase
 from service.store import Store
 
 USERS = ("ann", "bob", "cat", "dan", "eve", "fay", "gil", "hal", "ida", "jon", "kim", "lea", "max")
@@ -38,7 +39,7 @@ def test_what_was_learned_can_be_seen(store: Store) -> None:
 def test_a_damaged_state_is_started_over(store: Store) -> None:
     from enrich.learned import Saved, save_states
 
-    store.write_now(save_states, ("errors", Saved('{"version": -1}', 0)))
+    store.write_now(save_states, ("errors", Saved('{"version": -1}', 0), True))
     assert FingerprintMemory(store).fingerprinter_for("errors").learned() == []
 
 
@@ -102,6 +103,48 @@ def test_what_a_worker_knew_alone_survives_sharing(store: Store) -> None:
     for memory in (first, second):
         share(memory)
     assert second.fingerprinter_for("errors").fingerprint(message) == before
+
+
+def erased(store: Store) -> None:
+    """Whoever stands in the patterns of `taught` is erased."""
+    erase(store, ["session opened"], NOW)
+
+
+def test_a_running_worker_forgets_what_was_erased(store: Store) -> None:
+    memory = taught(store)
+    erased(store)
+    edited = memory.adopt(memory.stored(["errors"]))
+    assert (edited, memory.fingerprinter_for("errors").learned()) == (["errors"], [])
+
+
+def test_what_was_erased_meanwhile_is_not_saved_again(store: Store) -> None:
+    memory = taught(store)
+    erased(store)
+    memory.fingerprinter_for("errors").fingerprint("disk full")
+    memory.save(memory.states(), NOW + timedelta(minutes=1))
+    assert rows(store, "SELECT * FROM fingerprint_states") == []
+
+
+def test_what_was_erased_does_not_come_into_the_row_of_another_worker(store: Store) -> None:
+    first, second = two_workers(store)
+    erased(store)
+    for worker in (first, second):
+        worker.fingerprinter_for("errors").fingerprint("disk full")
+    first.adopt(first.stored(["errors"]))
+    first.fingerprinter_for("errors").fingerprint("disk full")
+    for worker in (first, second):
+        worker.save(worker.states(), NOW + timedelta(minutes=1))
+    assert "session" not in one(store, "SELECT state FROM fingerprint_states")
+
+
+def test_what_a_worker_learned_before_another_saved_survives_sharing(store: Store) -> None:
+    message = "volume backup of node archive failed on tape alpha"
+    first, second = FingerprintMemory(store), FingerprintMemory(store)
+    before = first.fingerprinter_for("errors").fingerprint(message)
+    second.fingerprinter_for("errors").fingerprint("disk full")
+    for memory in (second, first):
+        share(memory)
+    assert first.fingerprinter_for("errors").fingerprint(message) == before
 
 
 def test_a_forgotten_fingerprint_is_asked_about_again(store: Store) -> None:
