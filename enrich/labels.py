@@ -103,6 +103,7 @@ def load_labelled(
     ][-limit:]
 
 
-def newest_label_id(connection: Connection) -> int:
-    """Changes when a label was added; 0 where there is none."""
-    return int(connection.execute(text("SELECT max(id) FROM labels")).scalar() or 0)
+def labels_mark(connection: Connection) -> tuple[int | None, int]:
+    """Changes when a label was added or has gone: the newest one's id, and how many there are."""
+    newest, count = connection.execute(text("SELECT max(id), count(*) FROM labels")).one()
+    return newest, count

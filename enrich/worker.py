@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from enrich.casework import Casework
 from enrich.examples import ExampleIndex
-from enrich.labels import load_labelled, newest_label_id
+from enrich.labels import labels_mark, load_labelled
 from enrich.lane import Lane
 from enrich.outcomes import ActionsFor, Case, OutcomeMaker, no_actions
 from enrich.plan import Plan
@@ -75,7 +75,7 @@ class Worker:
         self._plan = plan
         self._observer: Observer = observer or Silent()
         self._examples = examples
-        self._newest_label = 0
+        self._labels_indexed: tuple[int | None, int] = (None, 0)
         self._now = now
         self._sleep = sleep
         maker = OutcomeMaker(plan, store.new_ids, now, chance, actions_for)
@@ -259,15 +259,15 @@ class Worker:
                 log.info("enrich.upkeep_skipped", error=str(error))
 
     async def refresh_examples(self) -> None:
-        """Index the labels again if there are new ones."""
+        """Index the labels again if there are new ones, or some have gone."""
         if self._examples is None:
             return
-        newest = await asyncio.to_thread(self._read, newest_label_id)
-        if newest != self._newest_label:
+        mark = await asyncio.to_thread(self._read, labels_mark)
+        if mark != self._labels_indexed:
             group_of = self._plan.group_of
             labelled = await asyncio.to_thread(self._read, lambda c: load_labelled(c, group_of))
             self._examples.replace(labelled)
-            self._newest_label = newest
+            self._labels_indexed = mark
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         with self._store.read() as connection:

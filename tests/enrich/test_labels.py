@@ -11,6 +11,7 @@ from enrich.examples import ExampleIndex, Labelled, query_of
 from enrich.labels import NewLabel, check_label, load_labelled, record_labels
 from enrich.stub import StubEnricher
 from service.errors import SettingsError
+from service.lifecycle.erasure import erase
 from service.store import Store
 
 
@@ -84,6 +85,19 @@ def test_a_worker_learns_from_new_labels(store: Store) -> None:
     asyncio.run(worker.refresh_examples())
     step(worker)
     assert one(store, "SELECT category FROM enrichments WHERE event_id = 2") == "security"
+
+
+def test_an_erased_event_is_no_example_any_more(store: Store) -> None:
+    put(store, event(1, title="Frobnicator", body="It wobbles"), event(2))
+    label(store, 1, "security")
+    label(store, 2, "billing", minutes=1)
+    index = ExampleIndex((), lambda _source: "support")
+    worker = make_worker(store, Clock(), StubEnricher(index), examples=index)
+    asyncio.run(worker.refresh_examples())
+    erase(store, ["frobnicator"], NOW)
+    asyncio.run(worker.refresh_examples())
+    found = index.nearest(event(3, title="Frobnicator"), 5)
+    assert [example.category for example in found] == ["billing"]
 
 
 INDEX = [
