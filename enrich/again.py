@@ -32,6 +32,7 @@ BATCH = 100
 IDS_A_QUERY = 1_000
 OUTPUT_TOKENS = 90  # of a typical answer
 TRIAL_NUMBER = 0  # attempts of no claim
+GONE = "gone"  # the end of an event that was erased, or too old, before its answer was written
 
 
 class Chosen(NamedTuple):
@@ -141,15 +142,19 @@ class Ends:
     call_count: int = 0
     cost_usd: float = 0.0
 
-    def note(self, outcomes: Sequence[Outcome], event_count: int) -> None:
-        """The outcomes of so many copies; where the first failed, the others were not asked."""
-        for outcome in outcomes:
-            self.counts[_end(outcome)] += 1
+    def note(self, outcomes: Sequence[Outcome], kept: Sequence[bool], event_count: int) -> None:
+        """The outcomes of so many copies, and which of them were written.
+
+        Where the first failed, the others were not asked; else those without an outcome were gone.
+        """
+        for outcome, is_kept in zip(outcomes, kept, strict=True):
+            self.counts[_end(outcome) if is_kept else GONE] += 1
             for attempt in outcome.attempts:
                 self.call_count += attempt.spent.call_count
                 self.cost_usd += attempt.spent.cost_usd
-        if outcomes:
-            self.counts[_end(outcomes[0])] += event_count - len(outcomes)
+        is_failed = bool(outcomes) and outcomes[0].finding is None
+        others = [_end(outcomes[0]) if is_failed else GONE]
+        self.counts.update(others * (event_count - len(outcomes)))
 
 
 class Rerun:
@@ -173,15 +178,15 @@ class Rerun:
     async def run(self, chosen: Sequence[Chosen], progress: Callable[[int], None]) -> Ends:
         """Ask about those without a candidate. `progress` hears of events as they are done.
 
-        Counts how each ended: "enriched", or the kind of its last error.
+        Counts how each ended: "enriched", the kind of its last error, or "gone".
         """
         ends = Ends()
         groups = unanswered(chosen)
         for start in range(0, len(groups), BATCH):
             batch = groups[start : start + BATCH]
             for group, outcomes in zip(batch, await self._ask_all(batch, progress), strict=True):
-                await self._store.write(record_trials, outcomes)
-                ends.note(outcomes, len(group))
+                kept = await self._store.write(record_trials, outcomes)
+                ends.note(outcomes, kept, len(group))
         return ends
 
     async def _ask_all(

@@ -84,7 +84,7 @@ def apply_candidates(store: Store, chosen: Sequence[Chosen], now: datetime) -> i
             outcomes = [
                 _applied(connection, store, item, now) for item in wanted[start : start + BATCH]
             ]
-        count += int(store.write_now(record_trials, outcomes))
+        count += sum(store.write_now(record_trials, outcomes))
     return count
 
 

@@ -116,12 +116,26 @@ def record_outcomes(
 
 def record_trials(
     connection: Connection, tx: int, batches: Sequence[Sequence[Outcome]]
-) -> list[int]:
-    """The handler for enrichments outside the queue: nobody's claim, no work to finish."""
+) -> list[list[bool]]:
+    """The handler for enrichments outside the queue: nobody's claim, no work to finish.
+
+    For each batch, whether each event is still stored; nothing is written about one that is not.
+    """
     outcomes = [outcome for batch in batches for outcome in batch]
-    _insert(connection, tx, outcomes)
+    stored = _stored(connection, [outcome.claim.event_id for outcome in outcomes])
+    _insert(connection, tx, [o for o in outcomes if o.claim.event_id in stored])
     add_spending(connection, outcomes)
-    return [len(batch) for batch in batches]
+    return [[outcome.claim.event_id in stored for outcome in batch] for batch in batches]
+
+
+def _stored(connection: Connection, event_ids: Iterable[int]) -> set[int]:
+    """Which of these events are stored, and stay so until this transaction ends."""
+    listed = ", ".join(map(str, event_ids)) or "NULL"
+    locking = " FOR KEY SHARE" if connection.dialect.name == "postgresql" else ""
+    found = connection.execute(
+        text(f"SELECT id FROM events WHERE id IN ({listed}) ORDER BY id{locking}")
+    )
+    return set(found.scalars())
 
 
 def _settle_work(connection: Connection, outcomes: Sequence[Outcome]) -> list[bool]:

@@ -75,9 +75,10 @@ def delete_events(
     if not events:
         return
     listed = ", ".join(map(str, events))
+    # First the events: whoever writes about them meanwhile has ended then, and finds none later.
+    connection.execute(text(f"DELETE FROM events WHERE id IN ({listed})"))
     for table in followers:
         connection.execute(text(f"DELETE FROM {table} WHERE event_id IN ({listed})"))
-    connection.execute(text(f"DELETE FROM events WHERE id IN ({listed})"))
     candidates = ", ".join(map(str, sorted(deliveries)))
     connection.execute(
         text(

@@ -4,11 +4,12 @@ Each test says that its handlers shared a transaction: apart they would see it a
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import pytest
 from busy_writer import Gate, write_together
 from servers.receiver import until
 from sqlalchemy import Connection, text
@@ -17,10 +18,12 @@ from enrich.again import no_claim
 from enrich.enricher import Answer, Verdict
 from enrich.errors import Spent
 from enrich.record import Finding, Outcome, record_outcomes, record_trials
+from service.lifecycle.events_by_age import delete_events
 from service.store import Store, open_store
 from service.store.queue import ENRICH, Claim, ClaimRequest, NewWork, claim_each, enqueue
 from service.store.store import words_of
 from service.store.tables import to_microseconds
+from tests.analytics.store_facts import put_event_rows
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOMENT = to_microseconds(NOW)
@@ -71,6 +74,7 @@ def test_work_that_is_added_may_be_claimed(store: Store) -> None:
 
 
 def test_an_answer_again_is_the_next_revision(store: Store) -> None:
+    put_event_rows(store, [1])
     store.write_now(add_work, 1)
     (claim,) = store.write_now(claim_each, a_claim(store))
     record = partial(record_outcomes, now=lambda: NOW)
@@ -80,11 +84,18 @@ def test_an_answer_again_is_the_next_revision(store: Store) -> None:
     assert (revisions(store), transaction_count(store)) == ([(1, False), (2, True)], 1)
 
 
-def test_an_answer_again_beside_one_of_another_process_is_the_next_revision(
-    postgres_url: str,
-) -> None:
-    """The other's is not committed yet when ours looks for the last revision."""
+@pytest.fixture
+def stores(postgres_url: str) -> Iterator[tuple[Store, Store]]:
+    """Two processes' views of a store with one event."""
     one, other = open_store(postgres_url), open_store(postgres_url)
+    put_event_rows(one, [1])
+    yield one, other
+    one.close()
+    other.close()
+
+
+async def answer_again(one: Store, other: Store, *job: Any) -> None:
+    """An answer that is not committed before the other process's job waits for it."""
     gate = Gate()
 
     def record_and_wait(connection: Connection, tx: int, batches: Sequence[Any]) -> Sequence[Any]:
@@ -97,18 +108,34 @@ def test_an_answer_again_beside_one_of_another_process_is_the_next_revision(
             query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
             return bool(connection.execute(query).scalar_one())
 
-    async def record_both() -> None:
-        claim = no_claim(1, "a", NOW)
-        first = one.write(record_and_wait, outcome(one, claim, candidate=True))
-        await asyncio.to_thread(gate.entered.wait, 30)
-        second = other.write(record_trials, outcome(other, claim, candidate=True))
-        await asyncio.to_thread(until, is_waiting)
-        gate.opened.set()
-        await asyncio.gather(first, second)
+    first = one.write(record_and_wait, outcome(one, no_claim(1, "a", NOW), candidate=True))
+    await asyncio.to_thread(gate.entered.wait, 30)
+    second = other.write(*job)
+    await asyncio.to_thread(until, is_waiting)
+    gate.opened.set()
+    await asyncio.gather(first, second)
 
-    try:
-        asyncio.run(record_both())
-        assert revisions(one) == [(1, True), (2, True)]
-    finally:
-        one.close()
-        other.close()
+
+def test_an_answer_again_beside_one_of_another_process_is_the_next_revision(
+    stores: tuple[Store, Store],
+) -> None:
+    """The other's is not committed yet when ours looks for the last revision."""
+    one, other = stores
+    again = outcome(other, no_claim(1, "a", NOW), candidate=True)
+    asyncio.run(answer_again(one, other, record_trials, again))
+    assert revisions(one) == [(1, True), (2, True)]
+
+
+def delete(connection: Connection, _tx: int, batches: Sequence[Sequence[int]]) -> list[None]:
+    """A handler: events go, with their answers."""
+    for events in batches:
+        delete_events(connection, events, events, ["enrichments"])
+    return [None] * len(batches)
+
+
+def test_an_answer_again_goes_with_the_event_that_another_process_deletes(
+    stores: tuple[Store, Store],
+) -> None:
+    one, other = stores
+    asyncio.run(answer_again(one, other, delete, [1]))
+    assert revisions(one) == []

@@ -21,7 +21,7 @@ from work import (
     verdict,
 )
 
-from enrich.again import Chosen, Price, Rerun, choose, price
+from enrich.again import Chosen, Ends, Price, Rerun, choose, price
 from enrich.candidates import apply_candidates, changes, disagreement
 from enrich.chain import Chain, Link, OpenGate
 from enrich.cli.rerunning import bill_lines, changes_line, ends_line, since_of
@@ -30,6 +30,7 @@ from enrich.retry import RetryPolicy
 from enrich.settings import ModelSettings
 from enrich.taxonomy import Taxonomy
 from service.errors import SettingsError
+from service.lifecycle.erasure import erase
 from service.store import Store
 
 SUPPORT = TAXONOMIES["support"]
@@ -131,6 +132,31 @@ def test_failures_are_counted_by_kind(enriched: Store) -> None:
     )
 
 
+@pytest.fixture
+def ends(store: Store) -> Ends:
+    """How a run over two events ended during which one of them was erased."""
+    put(store, event(1), event(2, body="zoe.adler waits"))
+    step(make_worker(store, Clock()))
+
+    async def erase_one(_event: object) -> None:
+        await asyncio.to_thread(erase, store, ["zoe.adler"], NOW)
+
+    model = Scripted(before=erase_one)
+    chain = Chain((Link(model, OpenGate()),), RetryPolicy(), no_sleep, random.random)
+    run = Rerun(store, chain, taxonomy_of, lambda: NOW)
+    return asyncio.run(run.run(chosen(store, model), lambda _count: None))
+
+
+@pytest.mark.usefixtures("ends")
+def test_an_answer_about_an_event_that_was_erased_meanwhile_is_dropped(store: Store) -> None:
+    for table in ("attempts", "enrichments"):
+        assert rows(store, f"SELECT DISTINCT event_id FROM {table}") == [(1,)]
+
+
+def test_an_answer_that_was_dropped_is_told_and_paid_for(ends: Ends) -> None:
+    assert ends_line(ends) == "enriched: 1, failed: 1 (gone 1), calls: 2, 0.0200 USD"
+
+
 def test_applying_brings_candidates_into_force(enriched: Store) -> None:
     found = rerun(enriched, Scripted(deque([verdict(category="bug")] * 3)))
     apply_candidates(enriched, found, NOW)
@@ -215,6 +241,17 @@ def test_where_the_first_copy_fails_the_others_are_not_asked(storm: Store) -> No
     model = Scripted(deque([UnprocessableError("refused", "x")]))
     rerun(storm, model)
     assert len(model.asked) == 1
+
+
+def test_a_copy_that_went_before_it_was_asked_about_is_told(storm: Store) -> None:
+    model = Scripted()
+    found = chosen(storm, model)
+    erase(storm, ["disk 9"], NOW)
+    chain = Chain((Link(model, OpenGate()),), RetryPolicy(), no_sleep, random.random)
+    ends = asyncio.run(
+        Rerun(storm, chain, taxonomy_of, lambda: NOW).run(found, lambda _count: None)
+    )
+    assert ends.counts == {"enriched": 2, "gone": 1}
 
 
 def test_copies_are_priced_as_one_call(storm: Store) -> None:
