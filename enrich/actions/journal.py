@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -16,7 +17,7 @@ from sqlalchemy import Connection, text
 from enrich.actions.group_store import close_telling
 from enrich.actions.tags import OURS, WITHDRAWN, TagChange, TagMeaning
 from enrich.tables import Action
-from service.store.queue import Claim, NewWork, bury, complete, enqueue, retry_later
+from service.store.queue import Claim, NewWork, bury, complete, enqueue, extend, retry_later
 from service.store.tables import from_microseconds, to_microseconds
 
 
@@ -147,19 +148,32 @@ def _set_tag(connection: Connection, intent: Intent, tag: str, state: str) -> No
     )
 
 
-def start_once(connection: Connection, _tx: int, claims: Sequence[tuple[Claim, datetime]]) -> Any:
-    """Handler: note that a call is about to be made; False where it was noted before."""
-    return [
-        connection.execute(
-            text(
-                "INSERT INTO action_starts (event_id, name, started_at)"
-                " VALUES (:event_id, :name, :at) ON CONFLICT (event_id, name) DO NOTHING"
-            ),
-            {"event_id": c.event_id, "name": c.name, "at": to_microseconds(at)},
-        ).rowcount
-        == 1
-        for c, at in claims
-    ]
+class Start(Enum):
+    """Whether a call that must not be made twice may be made."""
+
+    FIRST = "first"
+    NOTED_BEFORE = "noted before"
+    LEASE_LOST = "lease lost"
+
+
+def start_once(
+    connection: Connection, _tx: int, claims: Sequence[tuple[Claim, datetime]]
+) -> list[Start]:
+    """Handler: note that a call is about to be made, where the work is still ours."""
+    return [_start_once(connection, claim, at) for claim, at in claims]
+
+
+def _start_once(connection: Connection, claim: Claim, at: datetime) -> Start:
+    if not extend(connection, [claim], claim.lease_until)[0]:  # as it is; but ours until we commit
+        return Start.LEASE_LOST
+    noted = connection.execute(
+        text(
+            "INSERT INTO action_starts (event_id, name, started_at)"
+            " VALUES (:event_id, :name, :at) ON CONFLICT (event_id, name) DO NOTHING"
+        ),
+        {"event_id": claim.event_id, "name": claim.name, "at": to_microseconds(at)},
+    ).rowcount
+    return Start.FIRST if noted else Start.NOTED_BEFORE
 
 
 def finish(connection: Connection, tx: int, finishes: Sequence[Finish]) -> list[bool]:

@@ -25,7 +25,7 @@ from enrich.actions.adapters.contract import (
 from enrich.actions.errors import ConflictError, DoubtError, NotOursError, TransientError
 from enrich.actions.group_store import Joining, take_place
 from enrich.actions.grouping import Place, Role
-from enrich.actions.journal import Intent, OwnTagState, intend, own_tags, start_once
+from enrich.actions.journal import Intent, OwnTagState, Start, intend, own_tags, start_once
 from enrich.actions.loading import Loaded, StoreHistory, load
 from enrich.actions.messages import (
     build_message,
@@ -279,16 +279,23 @@ class Performer:
     async def _send(self, case: Case, messenger: Messenger, message: Message) -> None:
         await self._go(case.target)
         once_only = messenger.guarantee is Guarantee.AT_MOST_ONCE
-        if once_only and not await self._store.write(start_once, (case.claim, self._now())):
-            raise DoubtError(
-                "a try was cut off; it may have been delivered and is not repeated",
-                kind="in_doubt",
-            )
+        if once_only:
+            await self._start(case.claim)
 
         async def once() -> None:
             await messenger.send(message)
 
         await self._retrying(once, even_in_doubt=not once_only)
+
+    async def _start(self, claim: Claim) -> None:
+        start: Start = await self._store.write(start_once, (claim, self._now()))
+        if start is Start.LEASE_LOST:  # what becomes of the work is for its holder to say
+            raise NotYet(self._now())
+        if start is Start.NOTED_BEFORE:
+            raise DoubtError(
+                "a try was cut off; it may have been delivered and is not repeated",
+                kind="in_doubt",
+            )
 
     async def _go(self, target: Target, calls: int = 1) -> None:
         wait = target.pace.reserve(calls, within_seconds=MAX_WAIT_SECONDS)

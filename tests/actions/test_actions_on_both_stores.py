@@ -2,13 +2,14 @@
 
 import asyncio
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from enrich.actions.settings import SlackTarget
 from service.store import Store, open_store
-from tests.actions.desk import Office
+from tests.actions.desk import Clock, Office
 from tests.servers.asgi import LOOPBACK, Answer, LocalHost
 from tests.servers.github_server import GitHubServer
 from tests.servers.message_server import MessageServer
@@ -26,11 +27,11 @@ class Scene:
         local_host.add(self.slack)
         self.github.add_ticket("42", "vip")
 
-    def open(self, *rules: Any, **more: Any) -> Office:
+    def open(self, *rules: Any, clock: Clock | None = None, **more: Any) -> Office:
         given = {"adapter": "slack", "url": self.slack.url, "allow_addresses": LOOPBACK}
         slack = SlackTarget.model_validate(given | {"calls_per_second": 1000} | more)
         targets = {"tickets": self.github.settings(), "ops": slack}
-        return Office(self.store, rules, targets)
+        return Office(self.store, rules, targets, clock)
 
 
 @pytest.fixture
@@ -178,3 +179,31 @@ def test_at_most_once_repeats_what_was_certainly_refused(scene: Scene) -> None:
     worked(desk)
     desk.clock.turn(61)
     assert worked(desk).outcomes() == ["retry", "done"]
+
+
+@dataclass
+class Stalled(Clock):
+    """Who waits by it wakes up late: another has done the work meanwhile."""
+
+    other: Office | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        self.turn(3600)
+        assert self.other is not None
+        self.other.clock.turn(3600)
+        await self.other.work()
+
+
+def test_at_most_once_is_not_repeated_by_a_worker_that_stalled(scene: Scene) -> None:
+    desk = scene.open(TELL, delivery="at-most-once")
+    desk.event({})
+    stalled = scene.open(TELL, clock=Stalled(other=desk), delivery="at-most-once")
+    stalled.targets["ops"].pace.pause(1)
+
+    async def work() -> None:
+        await stalled.worker.step()
+        for office in (stalled, desk):
+            await office.worker.close()
+
+    asyncio.run(work())
+    assert (len(scene.slack.calls), desk.outcomes()) == (1, ["done"])
