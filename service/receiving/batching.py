@@ -148,7 +148,11 @@ class Batching:
         return False
 
     def _arrive(self, entry: Entry) -> bool:
-        """Make of it what is stored, if its source takes it now."""
+        """Make of it what is stored, if its source takes it now; nobody reads the parsed body then.
+
+        While it waits for the store its bytes are counted, and a parsed body takes up to thirty
+        times their room.
+        """
         endpoint, request = entry.endpoint, entry.request
         limit = endpoint.rate_limit
         if limit is not None and not limit.take("", time.monotonic()):
@@ -161,6 +165,8 @@ class Batching:
         entry.arrival = endpoint.arrival(
             request, entry.payload, entry.verified, self._store.new_ids, received_at, entry.address
         )
+        del entry.payload
+        request.payload = None
         return True
 
 

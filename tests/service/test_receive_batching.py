@@ -163,6 +163,18 @@ def test_an_acknowledgement_that_fails_is_its_own(kept: Store) -> None:
     assert [type(outcome) for outcome in outcomes] == [Receipt, KeyError, Receipt]
 
 
+def test_what_waits_for_the_store_holds_no_parsed_body(kept: Store) -> None:
+    """It takes up to thirty times the room of its bytes, by which what waits is bounded."""
+    source = Source()
+    body: dict[str, Any] = {"nested": {"mark": []}}
+
+    def parsed(*_acknowledged: Any) -> list[Payload]:
+        return [e for e in gc.get_objects() if type(e) is Payload and e.value == body]
+
+    request = request_of(source.delivery(body))
+    assert outcomes_of(kept, source, [request], acknowledge=parsed) == [[]]
+
+
 class Panic(BaseException):
     """What a library in Rust raises where it is at its end."""
 
