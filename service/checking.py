@@ -384,7 +384,7 @@ def check_store(settings: ServiceSettings) -> Iterator[Problem]:
         yield told("error", "store", error)
         return
     try:
-        store.new_ids()
+        store.try_writing()
     except HooksiftError as error:
         yield Problem("error", "store", str(error), "make the data folder writable")
     finally:

@@ -16,6 +16,7 @@ from service.receiving.limits import RateLimit
 from service.receiving.quarantine import QuarantineBuffer
 from service.receiving.refusals import UNKNOWN_SOURCE, RefusalCounter
 from service.receiving.request import IntakeError, Refused
+from service.store.faults import is_taken
 
 OURS = Turned(500, "failed", "something is wrong here, and logged; send it again")
 NOT_THE_ADDRESSES_FAULT = ("source_rate", "address_rate")
@@ -86,6 +87,9 @@ def turned_by(call: Call, error: BaseException) -> Turned:
             return Turned(status, error.reason, error.message)
         case IntakeError():
             return Turned(400, error.reason, error.message)
+        case NotStorable(__cause__=BaseException() as cause) if is_taken(cause):
+            log.warning("id_taken", source=call.source, reason=str(error))
+            return unavailable("store_unavailable", "cannot store now; send it again")
         case NotStorable():
             log.warning("not_storable", source=call.source, reason=str(error))
             return Turned(400, "not_storable", "the database cannot hold this delivery")

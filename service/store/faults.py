@@ -25,6 +25,7 @@ CONFLICTS = (
     psycopg.errors.SerializationFailure,
     psycopg.errors.UniqueViolation,  # another took the number that was free when ours looked
 )
+TAKEN = (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 PAYLOAD_FAULTS = (
     sqlite3.DataError,
     sqlite3.IntegrityError,
@@ -55,6 +56,14 @@ def is_conflict(error: BaseException) -> bool:
 def is_payload_fault(error: BaseException) -> bool:
     """Whether the database will refuse this payload again, however often it is tried."""
     return isinstance(origin_of(error), PAYLOAD_FAULTS)
+
+
+def is_taken(error: BaseException) -> bool:
+    """Whether an id or a key of the payload is taken: under another it may pass."""
+    origin = origin_of(error)
+    if isinstance(origin, sqlite3.IntegrityError):
+        return origin.sqlite_errorcode in TAKEN
+    return isinstance(origin, psycopg.errors.UniqueViolation)
 
 
 def is_database_error(error: BaseException) -> bool:

@@ -13,7 +13,8 @@ SEQUENCE_LIMIT = 1 << SEQUENCE_BITS
 class IdMaker:
     """41 bits of milliseconds, 10 of node, 12 of sequence. Never repeats, whatever the clock does.
 
-    The store hands every process start its own node, so two receivers cannot collide; a clock that
+    The store hands every process start that writes its own node, so two receivers cannot collide
+    within 1,024 of them; after that a delivery whose id is taken is to be sent again. A clock that
     steps back only makes ids run ahead of it.
     """
 

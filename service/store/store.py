@@ -17,8 +17,9 @@ from service.store.checkpoints import Checkpoints
 from service.store.faults import DATABASE_ERRORS, first_line, is_away
 from service.store.ids import IdMaker
 from service.store.wake import LocalWake, PostgresWake
-from service.store.writer import Handler, Job, Outcome, Writer
+from service.store.writer import Handler, Job, Outcome, Writer, unavailable
 
+EMPTY = "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction'"
 TAKE_NODE = "UPDATE store_facts SET number = number + 1 WHERE name = 'node' RETURNING number"
 DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgres}
 
@@ -141,6 +142,14 @@ class Store:
         future: Future[Any] = Future()
         self._writer.submit([Job(handler, payload, future, None)])
         return future.result()
+
+    def try_writing(self) -> None:
+        """Commit nothing, under no node. Raises StoreUnavailable where that cannot be."""
+        try:
+            with self.engine.execution_options(hooksift_writes=True).begin() as connection:
+                connection.exec_driver_sql(EMPTY)
+        except DATABASE_ERRORS as error:
+            raise unavailable(error) from error
 
     def read(self) -> AbstractContextManager[Connection]:
         """A connection in a transaction of its own that sees one state of the store."""

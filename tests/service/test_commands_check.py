@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import text
 
 from service.checking import Problem, problems
+from service.store import Store
 from tests.certificates import Authority
 from tests.service.command_line import CommandLine
 
@@ -18,6 +22,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.setenv("SHORT", "abc")
     monkeypatch.setenv("README", "replace-me-by-32-random-letters")
     return CommandLine(tmp_path)
+
+
+def node(store: Store) -> int:
+    """The last number that a process took to write."""
+    with store.read() as connection:
+        fact = text("SELECT number FROM store_facts WHERE name = 'node'")
+        return int(connection.execute(fact).scalar_one())
 
 
 def found(command: CommandLine, config: str, where: str) -> Problem:
@@ -186,6 +197,25 @@ def test_a_store_that_cannot_be_used_gets_the_remedy_that_fits(
     assert (problem.severity, problem.where) == ("error", "store")
     assert problem.remedy.startswith(STORES[url])
     assert "hunter2" not in problem.what
+
+
+def test_a_store_that_cannot_be_written_is_an_error(
+    command: CommandLine, postgres_url: str
+) -> None:
+    command.configure(GOOD, store=postgres_url)
+    name = conninfo_to_dict(postgres_url)["dbname"]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    (problem,) = problems(command.settings())
+    assert (problem.severity, problem.where) == ("error", "store")
+
+
+def test_a_check_takes_no_number_of_those_that_write(
+    command: CommandLine, store: Store, store_url: str
+) -> None:
+    command.configure(GOOD, store=store_url)
+    problems(command.settings())
+    assert node(store) == 0
 
 
 def test_a_store_s_file_that_cannot_be_opened_is_named(command: CommandLine) -> None:

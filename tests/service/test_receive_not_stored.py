@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from service.receiving.endpoint import Endpoint
 from service.settings import ReceiveSettings
 from service.store import Store
+from service.store.ids import IdMaker
 from service.store.writer import MAX_WAITING, MAX_WAITING_BYTES
 
 
@@ -63,6 +64,26 @@ def test_its_neighbours_of_the_same_transaction_are_stored(here: RunningReceiver
     assert [answer.status_code for answer in (first, bad, second)] == [202, 400, 202]
     told = {answer.json()["id"] for answer in (first, second)}
     assert {str(row.id) for row in here.rows("deliveries")} == told
+
+
+def share_ids(store: Store) -> None:
+    """Its next ids are those of another process that has the same node, in the same millisecond."""
+    store._ids = IdMaker(7, lambda: 1_772_442_900_000)
+
+
+def test_a_delivery_whose_id_is_taken_is_to_be_sent_again(here: RunningReceiver) -> None:
+    share_ids(here.store)
+    here.send("a")
+    share_ids(here.store)
+    answer = here.send("a")
+    assert (answer.status_code, answer.json()["reason"]) == (503, "store_unavailable")
+
+
+def test_a_delivery_whose_id_was_taken_is_stored_under_the_next(here: RunningReceiver) -> None:
+    share_ids(here.store)
+    here.send("a")
+    share_ids(here.store)
+    assert [here.send("a").status_code for _ in range(2)] == [503, 202]
 
 
 def echo(_connection: Connection, _tx: int, payloads: Sequence[Any]) -> Sequence[Any]:
