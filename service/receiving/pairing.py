@@ -140,6 +140,7 @@ def confirm_pairing(store: Store, folder: Path, source: str, digest: str) -> Pat
         raise PairingError(
             f"the secret is not in {waiting}; confirm where the receiver's data folder is"
         )
+    names_to_disk(file.parent)
 
     def handler(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[bool]:
         statement = text(
@@ -171,6 +172,7 @@ def keep_secret(folder: Path, source: str, secret: str) -> None:
     """Write a secret that waits to be confirmed: whole or not at all, for its owner only."""
     file = waiting_file(folder, source)
     file.parent.mkdir(mode=0o700, exist_ok=True)
+    names_to_disk(file.parent.parent)
     made = file.with_name(f"{file.name}.{os.getpid()}")
     with contextlib.suppress(FileNotFoundError):
         made.unlink()
@@ -180,6 +182,16 @@ def keep_secret(folder: Path, source: str, secret: str) -> None:
         out.flush()
         os.fsync(out.fileno())
     made.replace(file)
+    names_to_disk(file.parent)
+
+
+def names_to_disk(folder: Path) -> None:
+    """A file that is on disk may be gone after a power failure as long as its name is not."""
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def read_secret(folder: Path, source: str) -> str | None:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,40 @@ def test_the_secret_s_file_is_its_owner_s_alone(tmp_path: Path) -> None:
     keep_secret(tmp_path, "asana", FIRST)
     assert stat.S_IMODE(waiting_file(tmp_path, "asana").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every file and folder that is brought to the disk, in order; and it is."""
+    found: list[Path] = []
+    really = os.fsync
+
+    def fsync(number: int) -> None:
+        found.append(Path(f"/proc/self/fd/{number}").readlink())
+        really(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return found
+
+
+def test_a_secret_is_on_disk_by_its_name(tmp_path: Path, synced: list[Path]) -> None:
+    """A file that was synced is gone after a power failure, if its folder was not."""
+    keep_secret(tmp_path, "asana", FIRST)
+    assert synced[-1] == tmp_path / "secrets"
+
+
+def test_a_new_folder_of_secrets_is_on_disk(tmp_path: Path, synced: list[Path]) -> None:
+    keep_secret(tmp_path, "asana", FIRST)
+    assert synced[0] == tmp_path
+
+
+def test_a_confirmed_secret_is_on_disk_by_its_name(
+    store: Store, tmp_path: Path, synced: list[Path]
+) -> None:
+    paired(store, tmp_path)
+    synced.clear()
+    confirm_pairing(store, tmp_path, "asana", digest_of_secret(FIRST))
+    assert synced == [tmp_path / "secrets"]
 
 
 def test_an_unconfirmed_secret_is_none(tmp_path: Path) -> None:
