@@ -35,6 +35,7 @@ class DelayedStream(io.TextIOBase):
         self._lines: deque[str | Words] = deque(maxlen=MAX_LINES)
         self._begun = threading.Event()
         self._writing = threading.Lock()
+        self._is_cut = False  # perhaps, what was written last
         threading.Thread(target=self._run, name="log", daemon=True).start()
         atexit.register(self.write_out, LAST_SECONDS)
 
@@ -61,10 +62,22 @@ class DelayedStream(io.TextIOBase):
             while self._lines:
                 line = self._lines.popleft()
                 taken.append(line if isinstance(line, str) else line_of(line))
-            self._stream.write("".join(taken))
-            self._stream.flush()
+            self._write("".join(taken))
         finally:
             self._writing.release()
+
+    def _write(self, lines: str) -> None:
+        """Write what a full disk, or a reader who has gone, may refuse: that is lost.
+
+        Its last line may be cut. The next one does not go on where it ended.
+        """
+        try:
+            self._stream.write(f"\n{lines}" if self._is_cut else lines)
+            self._stream.flush()
+        except (OSError, ValueError):  # the latter where the stream is closed
+            self._is_cut = True
+        else:
+            self._is_cut = False
 
     def _run(self) -> None:
         while True:

@@ -1,5 +1,6 @@
 """Log lines leave a little later, whole and all of them."""
 
+import errno
 import io
 import json
 import subprocess
@@ -44,6 +45,33 @@ def test_a_process_that_ends_writes_its_last_line() -> None:
     code = "import structlog, service.logs as l; l.set_up(); structlog.get_logger().info('x')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stderr)["event"] == "x"
+
+
+class Full(Waiting):
+    """A stream on a disk that is full until somebody makes room: a line is cut where it ended."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.room = threading.Event()
+        self.refused = threading.Event()
+
+    def write(self, text: str) -> int:
+        if self.room.is_set():
+            return super().write(text)
+        super().write(text[: len(text) // 2])
+        self.refused.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_lines_are_written_again_once_there_is_room() -> None:
+    stream = Full()
+    delayed = DelayedStream(stream)
+    delayed.write("lost\n")
+    assert stream.refused.wait(30)
+    stream.room.set()
+    delayed.write("next\n")
+    assert stream.complete.wait(30)
+    assert stream.getvalue().splitlines()[-1] == "next"
 
 
 class Unsayable:
