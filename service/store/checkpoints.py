@@ -4,9 +4,12 @@ import threading
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, Engine
 
-from service.store.faults import DATABASE_ERRORS
+from service.store.faults import DATABASE_ERRORS, first_line
+
+log = structlog.get_logger("hooksift.store")
 
 DELAY_SECONDS = 0.05  # sooner, more pages are copied that change again
 LONG_LOG_PAGES = 1_000  # 8 MB of a new store: the log is to restart
@@ -50,12 +53,21 @@ class Checkpoints:
             self._thread.join()
 
     def _run(self) -> None:
+        """Copy after each news; without the thread the log would grow for ever."""
+        has_failed = False
         while self._news.wait():
             self._news.clear()  # before it looks whether to stop: whoever closes says both
             if self._stop.wait(DELAY_SECONDS):
                 return
-            with suppress(*DATABASE_ERRORS):
+            try:
                 self._copy()
+            except Exception as error:  # noqa: BLE001 - the next copy may be made
+                if not has_failed:
+                    name, reason = type(error).__name__, first_line(error)
+                    log.warning("checkpoint_failed", error=name, reason=reason)
+                has_failed = True
+            else:
+                has_failed = False
 
     def _copy(self) -> None:
         connection = self._engine.raw_connection()  # in a transaction it could do nothing

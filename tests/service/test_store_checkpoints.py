@@ -3,9 +3,12 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
-from sqlalchemy import Connection, make_url
+from servers.receiver import until
+from sqlalchemy import Connection, Engine, make_url
+from structlog.testing import capture_logs
 
 from service.store import sqlite
 from service.store.checkpoints import LONG_LOG_PAGES, Checkpoints
@@ -67,6 +70,36 @@ def test_a_long_log_begins_anew_although_transactions_follow_each_other(
     connection: Connection, checkpoints: Checkpoints, path: Path
 ) -> None:
     assert begins_anew(connection, checkpoints, path, LONG_LOG_PAGES)
+
+
+class Failing:
+    """An engine that has no connection the first few times."""
+
+    def __init__(self, engine: Engine, times: int) -> None:
+        self.engine = engine
+        self.times = times
+
+    def raw_connection(self) -> object:
+        if self.times:
+            self.times -= 1
+            raise MemoryError
+        return self.engine.raw_connection()
+
+
+def test_a_copy_that_fails_is_said_once_and_made_later(connection: Connection, path: Path) -> None:
+    checkpoints = Checkpoints(cast(Engine, Failing(connection.engine, 2)))
+    with capture_logs() as lines:
+        write(connection, "INSERT INTO t VALUES ('copied')")
+
+        def is_copied() -> bool:
+            checkpoints.committed(connection)
+            return b"copied" in path.read_bytes()
+
+        until(is_copied)
+        checkpoints.close()
+    assert [(line["event"], line["error"]) for line in lines] == [
+        ("checkpoint_failed", "MemoryError")
+    ]
 
 
 def test_the_writer_copies_nothing_of_a_short_log(
