@@ -28,7 +28,7 @@ Ids = Annotated[
     list[int] | None,
     typer.Argument(metavar="[ID]...", help="Of events, or of deliveries: all theirs"),
 ]
-Kind = Annotated[str, typer.Option(help="Only enrich, or only act")]
+Kind = Annotated[str, typer.Option(help="Only enrich, act or confirm")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say how many, and do nothing")]
 All = Annotated[bool, typer.Option("--all", help="Everything there is; without ids or a filter")]
 
@@ -124,8 +124,9 @@ def run(
 
     with opened(settings) as store:
         with store.read() as connection:
-            ask_whether_there_are(connection, chosen.ids)
             items = find(connection, chosen)
+            found = {item.event_id for item in items}
+            ask_whether_there_are(connection, [i for i in chosen.ids if i not in found])
         if not items:
             typer.echo("gave back 0: what was chosen waits already, or is not there")
             return

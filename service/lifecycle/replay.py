@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 from service.lifecycle.audit import note_done, note_more
 from service.lifecycle.pacing import write_in_pieces
 from service.store import Store
-from service.store.look import Filter
+from service.store.look import DEAD_LETTERS, Filter
 from service.store.queue import ENRICH
 from service.store.tables import to_microseconds
 
@@ -64,17 +64,16 @@ def letters_to_replay(connection: Connection, chosen: Chosen) -> list[Item]:
     """Dead letters that are chosen, oldest event first."""
     condition, values = chosen.filter.condition()
     if chosen.kind:
-        condition += " AND d.kind = :kind"
+        condition += " AND v.kind = :kind"
         values["kind"] = chosen.kind
     if chosen.reason:
-        condition += " AND d.reason LIKE :reason"
+        condition += " AND v.reason LIKE :reason"
         values["reason"] = f"%{chosen.reason}%"
     rows = connection.execute(
         text(
-            "SELECT d.event_id, d.kind, d.name, d.source FROM dead_letters d"
-            " JOIN events v ON v.id = d.event_id"
-            f" WHERE {condition} AND {_named(chosen, 'd.event_id', 'v.delivery_id')}"
-            " ORDER BY d.event_id, d.kind, d.name"
+            f"SELECT v.event_id, v.kind, v.name, v.source FROM {DEAD_LETTERS} v"
+            f" WHERE {condition} AND {_named(chosen, 'v.event_id', 'v.delivery_id')}"
+            " ORDER BY v.event_id, v.kind, v.name"
         ),
         values,
     )

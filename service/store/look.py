@@ -19,6 +19,11 @@ IN_FORCE = (
     "f.event_id = v.id AND NOT f.candidate AND f.revision ="
     " (SELECT max(revision) FROM enrichments n WHERE n.event_id = v.id AND NOT n.candidate)"
 )
+# Dead letters with what a filter asks of events. A confirmation's is about none: its id is its own.
+DEAD_LETTERS = (
+    "(SELECT d.*, d.event_id AS id, e.delivery_id, e.event_type, e.title"
+    " FROM dead_letters d LEFT JOIN events e ON e.id = d.event_id)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +128,10 @@ def list_dead(connection: Connection, chosen: Filter, kind: str, limit: int) -> 
     condition, values = chosen.condition()
     rows = connection.execute(
         text(
-            "SELECT d.event_id, d.kind, d.name, d.source, d.tries, d.died_at, d.reason, v.title,"
-            " v.event_type FROM dead_letters d JOIN events v ON v.id = d.event_id"
-            f" WHERE {condition} AND (:kind = '' OR d.kind = :kind)"
-            " ORDER BY d.died_at DESC, d.event_id, d.kind, d.name LIMIT :limit"
+            "SELECT v.event_id, v.kind, v.name, v.source, v.tries, v.died_at, v.reason, v.title,"
+            f" v.event_type FROM {DEAD_LETTERS} v"
+            f" WHERE {condition} AND (:kind = '' OR v.kind = :kind)"
+            " ORDER BY v.died_at DESC, v.event_id, v.kind, v.name LIMIT :limit"
         ),
         {**values, "kind": kind, "limit": limit},
     )

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from service.lifecycle.replay import Chosen, events_to_replay, give_back
+from service.receiving.confirming import CONFIRM, confirmation
 from service.receiving.refusals import RefusalCounter, store_refusals
 from service.store import Store
 from service.store.look import Filter, moment_of
@@ -361,6 +362,35 @@ def test_others_write_between_the_pieces_of_a_replay(open_a_store: Callable[[], 
 
 def test_a_filter_of_nothing_is_true_of_everything() -> None:
     assert Filter().condition() == ("TRUE", {})
+
+
+@pytest.fixture
+def confirmation_died(store: Store) -> NewWork:
+    """A subscription that could not be confirmed: about no event."""
+    work = confirmation(store, "alarms", "https://sns.example/", datetime.now(UTC))
+    do(store, lambda connection: enqueue(connection, [work]))
+    request = ClaimRequest(CONFIRM, 1, datetime.now(UTC) + DAY, 60, store.new_ids())
+    claims = do(store, lambda connection: claim(connection, request))
+    do(store, lambda connection: bury(connection, [(c, NOW, "answered 500") for c in claims]))
+    return work
+
+
+@pytest.mark.usefixtures("confirmation_died")
+@pytest.mark.parametrize("chosen", ["--source alarms", "--kind confirm"])
+def test_a_dead_letter_without_an_event_is_listed(
+    store: Store, command: CommandLine, chosen: str
+) -> None:
+    kill(store, put_events(store, 1))
+    (row,) = command.lines("dead", "list", *chosen.split())
+    assert (row["source"], row["reason"]) == ("alarms", "answered 500")
+
+
+def test_a_dead_letter_without_an_event_is_work_again(
+    store: Store, command: CommandLine, confirmation_died: NewWork
+) -> None:
+    command.run("dead", "replay", confirmation_died.event_id)
+    (work,) = rows(store, "work_items", "event_id")
+    assert (work.kind, work.name, work.source) == ("confirm", "https://sns.example/", "alarms")
 
 
 def test_what_the_list_of_dead_letters_advises_works(store: Store, command: CommandLine) -> None:
