@@ -67,8 +67,8 @@ def letters_to_replay(connection: Connection, chosen: Chosen) -> list[Item]:
         condition += " AND v.kind = :kind"
         values["kind"] = chosen.kind
     if chosen.reason:
-        condition += " AND v.reason LIKE :reason"
-        values["reason"] = f"%{chosen.reason}%"
+        condition += " AND replace(v.reason, :reason, '') <> v.reason"  # LIKE has wildcards
+        values["reason"] = chosen.reason
     rows = connection.execute(
         text(
             f"SELECT v.event_id, v.kind, v.name, v.source FROM {DEAD_LETTERS} v"

@@ -43,8 +43,9 @@ class Filter:
             parts.append(f"{event}.source = :source")
             values["source"] = self.source
         if self.event_type:
-            parts.append(f"({event}.event_type = :type OR {event}.event_type LIKE :types)")
-            values |= {"type": self.event_type, "types": f"{self.event_type}.%"}
+            begins = f"substr({event}.event_type, 1, {len(self.event_type) + 1}) = :types"
+            parts.append(f"({event}.event_type = :type OR {begins})")
+            values |= {"type": self.event_type, "types": f"{self.event_type}."}
         if self.since:
             parts.append(f"{event}.id >= :first")
             values["first"] = first_id_at(self.since)

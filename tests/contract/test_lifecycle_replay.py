@@ -116,6 +116,13 @@ def test_a_type_is_not_the_beginning_of_a_word(store: Store, command: CommandLin
     assert command.lines("events", "--type", "order") == []
 
 
+@pytest.mark.parametrize("chosen", ["ORDER", "order_", "o%r"])
+def test_a_type_is_meant_letter_by_letter(store: Store, command: CommandLine, chosen: str) -> None:
+    put_events(store, 1, event_type="order1.paid")
+    put_events(store, 1, event_type="order.paid")
+    assert command.lines("events", "--type", chosen) == []
+
+
 def test_events_are_chosen_by_time(store: Store, command: CommandLine) -> None:
     put_events(store, 2)
     tomorrow = (datetime.now(UTC) + DAY).isoformat()
@@ -299,6 +306,15 @@ def test_dead_letters_are_chosen_by_reason(store: Store, command: CommandLine) -
     kill(store, events[1:], "content refused")
     command.run("dead", "replay", "--reason", "429")
     assert waiting(store) == events[:1]
+
+
+@pytest.mark.parametrize("chosen", ["RATE", "4_9", "4%9"])
+def test_a_reason_is_meant_letter_by_letter(
+    store: Store, command: CommandLine, chosen: str
+) -> None:
+    kill(store, put_events(store, 1), "rate_limited: 429")
+    command.run("dead", "replay", "--reason", chosen)
+    assert waiting(store) == []
 
 
 def test_dead_actions_are_left_where_only_enrichment_is_meant(
