@@ -1,6 +1,6 @@
 """Fake ticket systems, each with one ticket and our adapter for it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
 import pytest
@@ -41,6 +41,17 @@ NOTE_PROVIDERS: dict[str, tuple[Callable[[], NoteServer], str]] = {
     "sentry": (SentryServer, "1170820242"),
     "pagerduty": (PagerDutyServer, "PGR0VU2"),
 }
+
+
+def oddities(payload: Any, odd: Any) -> Iterator[Any]:
+    """The payload, each time with another one of its values replaced by `odd`."""
+    yield odd
+    places: Any = payload.items() if isinstance(payload, dict) else ()
+    for place, value in enumerate(payload) if isinstance(payload, list) else places:
+        for changed in oddities(value, odd):
+            copy = payload.copy()
+            copy[place] = changed
+            yield copy
 
 
 class Desk:

@@ -1,6 +1,7 @@
 """One suite for every adapter that writes tags: over real HTTP, against a server that behaves."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from enrich.actions.errors import (
     TransientError,
 )
 from enrich.actions.tags import TagChange
-from tests.contract.desks import PROVIDERS, Desk
+from tests.contract.desks import PROVIDERS, Desk, oddities
 from tests.servers.asgi import Answer, LocalHost, run
 from tests.servers.github_server import GitHubServer
 from tests.servers.jira_server import JiraServer
@@ -250,6 +251,15 @@ def test_an_id_that_is_no_id_is_refused(desk: Desk, odd: Any) -> None:
 def test_a_payload_of_another_shape_is_refused(desk: Desk, payload: Any) -> None:
     with pytest.raises(NotOursError):
         desk.open().ticket_of(payload)
+
+
+@pytest.mark.parametrize("odd", [None, [], {}, [{}], "", "x", 7, True], ids=repr)
+def test_an_odd_value_in_a_webhook_is_read_or_refused(desk: Desk, odd: Any) -> None:
+    desk.server.change(desk.id, add=[OURS])
+    adapter = desk.open()
+    for payload in oddities(desk.server.webhooks[-1], odd):
+        with suppress(NotOursError):
+            adapter.news_of(payload)
 
 
 def test_the_adapter_promises_one_effect(desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from enrich.actions.errors import DoubtError, NotOursError, TransientError
 from enrich.actions.loop_guard import OwnEcho
 from service.store import Store, open_store
 from tests.actions.desk import Office, quick_url
-from tests.contract.desks import NOTE_PROVIDERS, NoteDesk
+from tests.contract.desks import NOTE_PROVIDERS, NoteDesk, oddities
 from tests.servers.asgi import Answer, LocalHost
 
 RULE = {"name": "note", "mode": "act", "actions": [{"target": "there"}]}
@@ -79,6 +80,15 @@ def test_an_id_that_is_no_id_is_refused(desk: NoteDesk, odd: Any) -> None:
     held.get("issue", held)["id"] = odd
     with pytest.raises(NotOursError):
         desk.open().ticket_of(payload)
+
+
+@pytest.mark.parametrize("odd", [None, [], {}, [{}], "", "x", 7, True], ids=repr)
+def test_an_odd_value_in_a_webhook_is_read_or_refused(desk: NoteDesk, odd: Any) -> None:
+    desk.server.write(desk.id, "I am on it", actor="anna")
+    adapter = desk.open()
+    for payload in oddities(desk.server.webhooks[-1], odd):
+        with suppress(NotOursError):
+            adapter.news_of(payload)
 
 
 def performed(desk: NoteDesk, store: Store, **more: Any) -> Office:

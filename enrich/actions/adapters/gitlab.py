@@ -60,7 +60,7 @@ class GitLab(OverHttp):
             kind, held = next(
                 ((k, dig(payload, k)) for k in KINDS if dig(payload, k) is not None), (None, None)
             )
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise NotOursError("the event is about no issue or merge request")
         name = dig(payload, "project", "path_with_namespace")
         project = one_of(name, self._projects, "project")

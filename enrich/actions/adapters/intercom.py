@@ -35,7 +35,7 @@ from enrich.actions.settings import IntercomTarget
 from enrich.actions.tags import TagChange
 
 NUMBER = re.compile(r"[1-9][0-9]{0,19}")
-TAG_TOPICS = frozenset({"conversation_part.tag.created"})
+TAG_TOPICS = ("conversation_part.tag.created",)
 
 
 def headers(token: str) -> dict[str, str]:

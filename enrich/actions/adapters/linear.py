@@ -87,12 +87,13 @@ class Linear(OverHttp):
         if not isinstance(before, list) or not isinstance(labels, list):
             note = dig(payload, "data", "body")
             return TicketNews(ticket, actors, note=note if isinstance(note, str) else None)
-        named = {dig(label, "id"): dig(label, "name") for label in labels}
+        before = words(*before)
+        named = {key: dig(label, "name") for label in labels for key in words(dig(label, "id"))}
         names = frozenset(name for name in named.values() if isinstance(name, str))
         fresh = frozenset(
             name for key, name in named.items() if key not in before and isinstance(name, str)
         )
-        lost = [key for key in before if key not in named]
+        lost = before - named.keys()
         return TicketNews(
             ticket,
             actors,
