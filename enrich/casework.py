@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection
 
 from enrich.budget import REFRESH_SECONDS, Budgets, day_of
@@ -31,6 +32,7 @@ from service.store import Store
 from service.store.queue import Claim
 from service.store.tables import to_microseconds
 
+log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 FIRST_LOOK_SECONDS = 0.1  # after so long a flight of another worker is looked at again
 MAX_LOOK_SECONDS = 1.0
@@ -61,18 +63,42 @@ class Casework:
         self.book = ReuseBook()
 
     async def load(self, claims: Sequence[Claim]) -> list[Case]:
-        """The claims with their events, fingerprints and what is known of those."""
+        """The claims with their events, fingerprints and what is known of those.
+
+        What was claimed too often is not looked at: that may be what takes the process down.
+        """
+        worn_out = [claim for claim in claims if self._is_worn_out(claim)]
+        fresh = [claim for claim in claims if not self._is_worn_out(claim)]
+        return [self._case(claim) for claim in worn_out] + await self._load_safely(fresh)
+
+    def _is_worn_out(self, claim: Claim) -> bool:
+        return claim.tries > self._plan.settings.max_tries
+
+    def _case(self, claim: Claim, error: Exception | None = None) -> Case:
+        return Case(claim, self._now(), self._plan.profile(claim.source), error=error)
+
+    async def _load_safely(self, claims: Sequence[Claim]) -> list[Case]:
+        """The cases together; where that fails each alone, so that only the one at fault fails."""
+        try:
+            return await self._load(claims)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one event must not stop the others
+            if len(claims) > 1:
+                return [case for claim in claims for case in await self._load_safely([claim])]
+            name = type(error).__name__  # no traceback: its frames hold bodies
+            log.error("enrich.not_loaded", event_id=str(claims[0].event_id), error=name)  # noqa: TRY400
+            return [self._case(claims[0], error)]
+
+    async def _load(self, claims: Sequence[Claim]) -> list[Case]:
         claims = await self._screened(claims)
         if not claims:
             return []
-        claimed_at = self._now()
+        cases = [self._case(claim) for claim in claims]
         ids = [claim.event_id for claim in claims]
         events = await asyncio.to_thread(self._read, lambda c: load_events(c, ids))
-        cases = [
-            Case(c, claimed_at, self._plan.profile(c.source), events.get(c.event_id))
-            for c in claims
-        ]
         for case in cases:
+            case.event = events.get(case.claim.event_id)
             self._print(case)
         await self._look_up(cases)
         await self._refresh_budgets()
@@ -139,8 +165,10 @@ class Casework:
 
     async def enrich(self, case: Case) -> Outcome:
         """What becomes of one claim. Never suspends where the enricher is instant."""
-        if case.claim.tries > self._plan.settings.max_tries:
+        if self._is_worn_out(case.claim):
             return self._maker.worn_out(case)
+        if case.error is not None:
+            return self._maker.asked(case, crashed(case, case.error, 0.0))
         if case.event is None:
             return self._maker.gone(case)
         if case.digest is None:
@@ -222,9 +250,7 @@ class Casework:
                 return Asked(profile.instant.answer(event, profile.taxonomy), None)
             return await profile.chain.ask(event, profile.taxonomy, models_allowed=models_allowed)
         except Exception as error:  # noqa: BLE001 - one event must not stop the others
-            elapsed = (time.perf_counter() - started) * 1e3
-            first = profile.chain.first
-            return Asked(None, error, (tried_of(first, profile.taxonomy, error, elapsed),))
+            return crashed(case, error, (time.perf_counter() - started) * 1e3)
 
     async def save_fingerprints(self) -> None:
         """Share what was learned; start over where a person made the store forget something."""
@@ -240,6 +266,12 @@ class Casework:
         """Remove the traces of flights that have ended."""
         if any(p.reuses and p.instant is None for p in self._plan.profiles.values()):
             await self._store.write(sweep, to_microseconds(self._now()))
+
+
+def crashed(case: Case, error: Exception, latency_ms: float) -> Asked:
+    """A fault of ours as the failure of the event that it came with."""
+    profile = case.profile
+    return Asked(None, error, (tried_of(profile.chain.first, profile.taxonomy, error, latency_ms),))
 
 
 def spent_on(asked: Asked) -> Spent:

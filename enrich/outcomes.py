@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from enrich.budget import day_of, next_day
 from enrich.chain import Asked
 from enrich.enricher import Answer, Enricher, EventText
@@ -13,9 +15,11 @@ from enrich.loading import Known
 from enrich.plan import Plan, Profile
 from enrich.prints import Print
 from enrich.record import AttemptNote, Finding, Outcome, ReuseNote
+from enrich.sanitise import clean_error
 from service.store.queue import Claim, NewWork
 from service.store.tables import to_microseconds
 
+log = structlog.get_logger(__name__)
 ActionsFor = Callable[[Any, Any], Sequence[NewWork]]
 """Which actions an event (EventText) with this enrichment (FoundEnrichment) calls for."""
 
@@ -66,14 +70,18 @@ def no_actions(_event: EventText, _enrichment: FoundEnrichment) -> Sequence[NewW
 
 @dataclass(slots=True)
 class Case:
-    """One claim with all that is known of its event. `event` is None where it was erased."""
+    """One claim with all that is known of its event. `event` is None where it was erased.
+
+    `error` is why it could not be loaded.
+    """
 
     claim: Claim
     claimed_at: datetime
     profile: Profile
-    event: EventText | None
+    event: EventText | None = None
     print: Print | None = None
     digest: bytes | None = None
+    error: Exception | None = None
 
 
 class OutcomeMaker:
@@ -141,7 +149,7 @@ class OutcomeMaker:
             return outcome
         notes.append(self._success(asked.answer, now))
         self._find(case, outcome, asked.answer, now)
-        if asked.answer.degraded:
+        if outcome.finding is not None and asked.answer.degraded:
             outcome.retry_at = self._retry_degraded(case.claim, asked.error, now, over_budget)
         return outcome
 
@@ -243,6 +251,20 @@ class OutcomeMaker:
         now: datetime,
         copied_from: int | None = None,
     ) -> None:
+        """What was found; a fault of ours in making it is a failed attempt, which cost the same."""
+        try:
+            outcome.finding = self._finding(case, answer, now, copied_from)
+        except Exception as error:  # noqa: BLE001 - one event must not stop the others
+            name = type(error).__name__  # no traceback: its frames hold bodies
+            log.error("enrich.no_finding", event_id=str(case.claim.event_id), error=name)  # noqa: TRY400
+            outcome.attempts[-1] = outcome.attempts[-1]._replace(
+                outcome="retry", error_kind="crashed", error=clean_error(f"{name}: {error}")
+            )
+            self._give_up_or_retry(outcome, error, now)
+
+    def _finding(
+        self, case: Case, answer: Answer, now: datetime, copied_from: int | None
+    ) -> Finding:
         event = case.event
         assert event is not None
         fingerprint = case.print.fingerprint if case.print else None
@@ -254,7 +276,7 @@ class OutcomeMaker:
         if self._actions_for is not no_actions and not event.suspected_replay:
             found = found_enrichment(event, finding, now)
             finding = finding._replace(works=tuple(self._actions_for(event, found)))
-        outcome.finding = finding
+        return finding
 
     def _with_twin(self, finding: Finding, event: EventText, profile: Profile) -> Finding:
         twin = self._plan.twin.answer(event, profile.taxonomy).verdict

@@ -159,9 +159,10 @@ class Worker:
         async with lane.claimed(limit, self._instant_limits()) as claims:
             if lane.is_full:
                 self._helping_lane.wake()
-            for group in apart(await self._casework.load(claims)):
-                for start in range(0, len(group), RECORDED_AT_ONCE):
-                    part = group[start : start + RECORDED_AT_ONCE]
+            for group in apart(claims):
+                cases = await self._casework.load(group)
+                for start in range(0, len(cases), RECORDED_AT_ONCE):
+                    part = cases[start : start + RECORDED_AT_ONCE]
                     await self._recorder.record(await self._answered(part))
         return len(claims)
 
@@ -190,7 +191,8 @@ class Worker:
         full = self._plan.settings.max_in_flight
         room = 0 if lane.is_stopping else full - len(self._flights)  # no new calls at the end
         async with lane.claimed(room, self._model_limits()) as claims:
-            for case in await self._casework.load(claims):
+            cases = [c for group in apart(claims) for c in await self._casework.load(group)]
+            for case in cases:
                 key = case.claim.key
                 task = asyncio.create_task(self._fly(case))
                 self._flights[key] = (case, task)
@@ -274,11 +276,11 @@ class Worker:
             return query(connection)
 
 
-def apart(cases: Sequence[Case]) -> list[Sequence[Case]]:
+def apart(claims: Sequence[Claim]) -> list[list[Claim]]:
     """Events handled together; each that may have taken a process down, alone and last."""
-    calm = [case for case in cases if case.claim.tries < SUSPECT_TRIES]
-    suspects = [[case] for case in cases if case.claim.tries >= SUSPECT_TRIES]
-    return [calm, *suspects] if calm else list(suspects)
+    calm = [claim for claim in claims if claim.tries < SUSPECT_TRIES]
+    suspects = [[claim] for claim in claims if claim.tries >= SUSPECT_TRIES]
+    return [calm, *suspects] if calm else suspects
 
 
 async def cut_short(tasks: "Sequence[asyncio.Task[None]]", deadline: float) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from work import NOW, Clock, Scripted, event, make_worker, one, put, rows, step, verdict
 
+from enrich.actions.loop_guard import LoopGuard
 from enrich.enricher import Answer, Enricher, EventText
 from enrich.errors import (
     MisconfiguredError,
@@ -20,6 +21,7 @@ from enrich.errors import (
 )
 from enrich.fingerprint import mask
 from enrich.lane import BUSY_CLAIMS
+from enrich.screening import Screen
 from enrich.settings import BudgetSettings, EnrichSettings
 from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy
@@ -149,6 +151,117 @@ def test_an_event_that_takes_its_workers_down_is_buried(store: Store, clock: Clo
         clock.pass_by(seconds=61)
     step(make_worker(store, clock))
     assert one(store, "SELECT reason FROM dead_letters").startswith("no_outcome: 8 claims")
+
+
+class Stumbling:
+    """A guard that cannot look at one of the events."""
+
+    def __init__(self, event_id: int) -> None:
+        self.event_id = event_id
+        self.looked_at: list[list[int]] = []
+
+    def recognise_all(self, _connection: Any, event_ids: Sequence[int]) -> dict[int, Any]:
+        self.looked_at.append(list(event_ids))
+        if self.event_id in event_ids:
+            raise TypeError("unhashable type: 'list'")
+        return {}
+
+    def screen(self, store: Store, clock: Clock) -> Screen:
+        return Screen(cast(LoopGuard, self), store, clock)
+
+
+@pytest.fixture(params=["instant", "model"])
+def enrichers(request: pytest.FixtureRequest) -> list[Enricher]:
+    """For either lane."""
+    return [StubEnricher() if request.param == "instant" else Scripted()]
+
+
+def test_an_event_that_cannot_be_loaded_hurts_nobody_else(
+    store: Store, clock: Clock, enrichers: list[Enricher]
+) -> None:
+    put(store, event(1), event(2), event(3))
+    step(make_worker(store, clock, *enrichers, screen=Stumbling(2).screen(store, clock)))
+    found = rows(store, "SELECT event_id, outcome, error_kind FROM attempts ORDER BY event_id")
+    assert found == [(1, "enriched", None), (2, "retry", "crashed"), (3, "enriched", None)]
+
+
+def test_an_event_that_cannot_be_loaded_gives_up_after_its_last_claim(
+    store: Store, clock: Clock, enrichers: list[Enricher]
+) -> None:
+    put(store, event(1))
+    worker = make_worker(store, clock, *enrichers, screen=Stumbling(1).screen(store, clock))
+    for _ in range(8):
+        step(worker)
+        clock.pass_by(hours=5)
+    assert rows(store, "SELECT event_id, tries, reason FROM dead_letters") == [
+        (1, 8, "crashed: TypeError: unhashable type: 'list'")
+    ]
+
+
+def test_what_is_buried_unheard_is_not_looked_at(
+    store: Store, clock: Clock, enrichers: list[Enricher]
+) -> None:
+    put(store, event(1))
+    for _ in range(8):
+        store.write_now(claim_each, ClaimRequest(ENRICH, 9, clock.now, 60, store.new_ids()))
+        clock.pass_by(seconds=61)
+    guard = Stumbling(1)
+    step(make_worker(store, clock, *enrichers, screen=guard.screen(store, clock)))
+    assert guard.looked_at == []
+    assert one(store, "SELECT reason FROM dead_letters").startswith("no_outcome: 8 claims")
+
+
+def test_what_may_take_the_process_down_is_looked_at_alone(
+    store: Store, clock: Clock, enrichers: list[Enricher]
+) -> None:
+    put(store, event(2))
+    for _ in range(2):
+        store.write_now(claim_each, ClaimRequest(ENRICH, 9, clock.now, 60, store.new_ids()))
+        clock.pass_by(seconds=61)
+    put(store, event(1), event(3))
+    guard = Stumbling(0)
+    step(make_worker(store, clock, *enrichers, screen=guard.screen(store, clock)))
+    assert [sorted(ids) for ids in guard.looked_at] == [[1, 3], [2]]
+
+
+def clumsy(found: EventText, _enrichment: Any) -> list[NewWork]:
+    """Rules that cannot judge the first event."""
+    if found.id == 1:
+        raise ZeroDivisionError("oops")
+    return []
+
+
+def test_rules_that_crash_are_recorded_and_hurt_nobody_else(
+    store: Store, clock: Clock, enrichers: list[Enricher]
+) -> None:
+    put(store, event(1), event(2))
+    step(make_worker(store, clock, *enrichers, actions_for=clumsy))
+    found = rows(store, "SELECT event_id, outcome, error_kind FROM attempts ORDER BY event_id")
+    assert found == [(1, "retry", "crashed"), (2, "enriched", None)]
+
+
+def test_rules_that_crash_for_a_copy_are_recorded(store: Store, clock: Clock) -> None:
+    put(store, *alerts(2)[::-1])
+    step(make_worker(store, clock, reuses=True, actions_for=clumsy))
+    found = rows(store, "SELECT event_id, outcome, error_kind FROM attempts ORDER BY event_id")
+    assert found == [(1, "retry", "crashed"), (2, "enriched", None)]
+
+
+def test_what_was_paid_before_rules_crashed_is_counted(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+    step(make_worker(store, clock, Scripted(), actions_for=clumsy))
+    assert rows(store, "SELECT call_count, cost_usd FROM spending") == [(1, 0.01)]
+
+
+def test_an_event_whose_rules_crash_gives_up_after_its_last_claim(
+    store: Store, clock: Clock
+) -> None:
+    put(store, event(1))
+    worker = make_worker(store, clock, actions_for=clumsy)
+    for _ in range(8):
+        step(worker)
+        clock.pass_by(hours=5)
+    assert one(store, "SELECT reason FROM dead_letters") == "crashed: ZeroDivisionError: oops"
 
 
 def test_a_late_result_writes_nothing(store: Store, clock: Clock) -> None:
