@@ -153,7 +153,7 @@ ACTIONS = Table(
             "outcome",
             WORD,
             "",
-            "done, unchanged, suggested, grouped, skipped, echo, labelled, retry or dead",
+            "done, unchanged, suggested, grouped, skipped, echo, labelled, noted, retry or dead",
         ),
         ERROR_KIND,
         ERROR,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from enrich.actions.loop_guard import LoopGuard, Recognised, Recording, record
 from service.store import Store
-from service.store.queue import Claim, complete
+from service.store.queue import Claim, complete, extend
 
 
 class Screened(NamedTuple):
@@ -54,8 +54,10 @@ def settle_screened(
     """
     for screened in payloads:
         done = [each for each in screened if each.is_done]
+        rest = [each for each in screened if not each.is_done]
         held = complete(connection, [each.claim for each in done])
-        ours = [each for each, kept in zip(done, held, strict=True) if kept]
-        ours += [each for each in screened if not each.is_done]
+        for each in rest:  # until when it is held anyway: the row is ours while we write
+            held += extend(connection, [each.claim], each.claim.lease_until)
+        ours = [each for each, kept in zip(done + rest, held, strict=True) if kept]
         record(connection, tx, [each.recording for each in ours])
     return [None] * len(payloads)

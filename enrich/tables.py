@@ -108,7 +108,8 @@ class Action(SQLModel, table=True):
     number: int
     outcome: str = Field(
         sa_type=Text,
-        description="done, unchanged, suggested, grouped, skipped, echo, retry or dead",
+        description="done, unchanged, suggested, grouped, skipped, echo, labelled, noted, retry"
+        " or dead",
     )
     error_kind: str | None = Field(default=None, sa_type=Text)
     error: str | None = Field(default=None, sa_type=Text)

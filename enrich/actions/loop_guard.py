@@ -256,7 +256,7 @@ class LoopGuard:
 def record(connection: Connection, tx: int, recordings: Sequence[Recording]) -> list[None]:
     """Write recognised events down: an echo as an action, a person's change as labels.
 
-    For the transaction that completes the event's work item.
+    For the transaction that makes sure of the event's work item.
     """
     for recording in recordings:
         if isinstance(recording.recognised, OwnEcho):
@@ -280,7 +280,7 @@ def _record_returned(
     why: str,
     detail: str = "",
 ) -> None:
-    """An action for an event that nobody enriches: the history shows what became of it."""
+    """An action for an event that was recognised: the history shows what became of it."""
     recognised = recording.recognised
     row = Action(
         id=recording.first_id,
@@ -304,8 +304,11 @@ def _record_returned(
 def _record_labels(
     connection: Connection, tx: int, recording: Recording, change: PersonChange
 ) -> None:
-    if change.skips_enrichment:
-        _record_returned(connection, tx, recording, "labelled", "", f"changed by {change.author}")
+    """Once for each event, however often it is claimed: what a person said later stands."""
+    if _is_recorded(connection, change.event_id):
+        return
+    outcome = "labelled" if change.skips_enrichment else "noted"
+    _record_returned(connection, tx, recording, outcome, "", f"changed by {change.author}")
     for number, label in enumerate(change.labels, start=1):
         row = Label(
             id=recording.first_id + number,
@@ -339,6 +342,17 @@ def _record_labels(
                 "at": to_microseconds(recording.at),
             },
         )
+
+
+def _is_recorded(connection: Connection, event_id: int) -> bool:
+    found = connection.execute(
+        text(
+            "SELECT 1 FROM actions WHERE event_id = :event_id"
+            " AND outcome IN ('labelled', 'noted') LIMIT 1"
+        ),
+        {"event_id": event_id},
+    ).first()
+    return found is not None
 
 
 def _adapter(target: Target) -> TicketAdapter:
