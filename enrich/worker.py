@@ -159,7 +159,10 @@ class Worker:
         async with lane.claimed(limit, self._instant_limits()) as claims:
             if lane.is_full:
                 self._helping_lane.wake()
-            for group in apart(claims):
+            calm, suspects = apart(claims)
+            if suspects[1:]:  # they shall not die with the first: it is one of them in a step
+                await self._store.write(release_each, (suspects[1:], self._now()))
+            for group in (calm, suspects[:1]):
                 cases = await self._casework.load(group)
                 for start in range(0, len(cases), RECORDED_AT_ONCE):
                     part = cases[start : start + RECORDED_AT_ONCE]
@@ -191,7 +194,9 @@ class Worker:
         full = self._plan.settings.max_in_flight
         room = 0 if lane.is_stopping else full - len(self._flights)  # no new calls at the end
         async with lane.claimed(room, self._model_limits()) as claims:
-            cases = [c for group in apart(claims) for c in await self._casework.load(group)]
+            calm, suspects = apart(claims)
+            groups = [calm, *([claim] for claim in suspects)]
+            cases = [case for group in groups for case in await self._casework.load(group)]
             for case in cases:
                 key = case.claim.key
                 task = asyncio.create_task(self._fly(case))
@@ -276,11 +281,11 @@ class Worker:
             return query(connection)
 
 
-def apart(claims: Sequence[Claim]) -> list[list[Claim]]:
-    """Events handled together; each that may have taken a process down, alone and last."""
+def apart(claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
+    """Claims to handle together, and those that may have taken a process down, the worst last."""
     calm = [claim for claim in claims if claim.tries < SUSPECT_TRIES]
-    suspects = [[claim] for claim in claims if claim.tries >= SUSPECT_TRIES]
-    return [calm, *suspects] if calm else suspects
+    suspects = [claim for claim in claims if claim.tries >= SUSPECT_TRIES]
+    return calm, sorted(suspects, key=lambda claim: claim.tries)
 
 
 async def cut_short(tasks: "Sequence[asyncio.Task[None]]", deadline: float) -> None:

@@ -215,13 +215,38 @@ def test_what_may_take_the_process_down_is_looked_at_alone(
     store: Store, clock: Clock, enrichers: list[Enricher]
 ) -> None:
     put(store, event(2))
-    for _ in range(2):
-        store.write_now(claim_each, ClaimRequest(ENRICH, 9, clock.now, 60, store.new_ids()))
-        clock.pass_by(seconds=61)
+    die_with(store, clock, 2)
     put(store, event(1), event(3))
     guard = Stumbling(0)
     step(make_worker(store, clock, *enrichers, screen=guard.screen(store, clock)))
     assert [sorted(ids) for ids in guard.looked_at] == [[1, 3], [2]]
+
+
+def die_with(store: Store, clock: Clock, count: int = 1) -> None:
+    """A worker claims everything and dies, so many times."""
+    for _ in range(count):
+        store.write_now(claim_each, ClaimRequest(ENRICH, 9, clock.now, 60, store.new_ids()))
+        clock.pass_by(seconds=61)
+
+
+def test_of_those_that_may_have_taken_a_process_down_one_is_tried_at_a_time(
+    store: Store, clock: Clock
+) -> None:
+    """The others are given back unbegun: they are not buried for what one of them did."""
+    put(store, event(1), event(2), event(3))
+    die_with(store, clock, 2)
+    step(make_worker(store, clock))
+    assert rows(store, "SELECT count(*) FROM enrichments") == [(1,)]
+    assert rows(store, "SELECT tries, lease FROM work_items") == [(2, None), (2, None)]
+
+
+def test_the_one_that_died_least_is_tried_first(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+    die_with(store, clock)
+    put(store, event(2))
+    die_with(store, clock, 2)
+    step(make_worker(store, clock))
+    assert rows(store, "SELECT event_id FROM enrichments") == [(2,)]
 
 
 def clumsy(found: EventText, _enrichment: Any) -> list[NewWork]:
