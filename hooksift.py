@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -384,7 +384,7 @@ def demo(
 
 
 def erase_from_history(
-    settings: Settings, words: Sequence[str], *, dry_run: bool
+    settings: Settings, words: Sequence[str], events: Collection[int], *, dry_run: bool
 ) -> dict[str, int]:
     """Remove a person from the history, or count what would go; nothing where there is none."""
     from analytics.commands import spoken
@@ -394,7 +394,7 @@ def erase_from_history(
     with spoken():
         try:
             act = count_person if dry_run else erase_person
-            return act(history_of(settings), words)
+            return act(history_of(settings), words, events)
         except HistoryMissing:
             return {}
 

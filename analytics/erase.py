@@ -1,55 +1,62 @@
 """Removing a person from the history: tables, old snapshots, files and catalog."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
-from analytics.dictionary import TABLES
+from analytics.dictionary import EVENT, EVENTS, FACTS, TABLES, WORD
 from analytics.errors import HistoryError, HistoryMissing, without_credentials
-from analytics.history import NAME, SCHEMA, attach, catalog_of, connect
+from analytics.history import METADATA, NAME, SCHEMA, attach, catalog_of, connect
 from analytics.lock import held, lock_of
+from analytics.merges import undisturbed
 from analytics.place import Place
 from analytics.scope import quoted
+from analytics.upkeep import prepare
+from service.lifecycle.erasure import wanted_words
+from service.lifecycle.person_scan import PAGE_ROWS, WRITTEN_OTHERWISE, holds
 from service.store.postgres import older_have_ended
 
-LEAST_LETTERS = 4
 WAIT_SECONDS = 120.0
 MARK = "hooksift_erasure_begun"
-# Where text from outside can stand: in which tables and columns a person is looked for.
-TEXTS = {
-    "events": ("id", ("subject", "title", "text", "url", "customer", "request_url", "delivery_key",
-                      "body")),
-    "attempts": ("event_id", ("error", "request_id")),
-    "enrichments": ("event_id", ("summary",)),
-    "actions": ("event_id", ("target", "error", "detail")),
-}  # fmt: skip
-OF_AN_EVENT = (("events", "id"), ("attempts", "event_id"), ("enrichments", "event_id"),
-               ("actions", "event_id"), ("labels", "event_id"))  # fmt: skip
+# The tables with rows of an event: the column that says of which, and those that hold text.
+OF_AN_EVENT = {
+    table.name: (
+        "id" if table is EVENTS else "event_id",
+        tuple(column.name for column in table.columns if column.type.startswith(WORD)),
+    )
+    for table in FACTS
+    if table is EVENTS or EVENT in table.columns
+}
 
 
-def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
+def erase_person(
+    place: Place, words: Iterable[str], events: Collection[int] = ()
+) -> dict[str, int]:
     """Remove every event in which one of `words` (an address, a name, a number) stands.
 
-    Looks into all text, ignoring case, and removes the whole event with its attempts, enrichments,
-    actions and labels, so that nothing of it stays in an older snapshot, a data file, or a free
-    page of the catalog. Old snapshots end: `AT VERSION` reaches back to the erasure only, and a
-    reader in the middle of a query may have to ask again. A lander may run meanwhile.
+    `events`: ids of others that go, as the store's erasure found them where the history does not
+    look, in headers. Looks into all text as that does, and removes the whole event with its
+    attempts, enrichments, actions and labels, so that nothing of it stays in an older snapshot, a
+    data file, or a free page of the catalog. Old snapshots end:
+    `AT VERSION` reaches back to the erasure only, and a reader in the middle of a query may have to
+    ask again. A lander may run meanwhile.
     Returns how many rows of each table went. Erase from the store first, or the next rebuild
     brings the person back. What was cut off is finished by the next erasure, whomever it is of.
-    Raises HistoryError for words of fewer than four letters, and where it was cut off.
+    Raises ErasureError for words of fewer than four letters, HistoryError where it was cut off.
     """
-    found = _found(words)
+    wanted = wanted_words(words)
     if not place.is_postgresql and not Path(place.catalog).is_file():
         raise HistoryMissing(f"no history at {place}: nothing to erase")
     with held(lock_of(place, "writer"), WAIT_SECONDS):
         lake = attach(place, read_only=False)
         try:
+            prepare(lake)
             was_cut_off = _begin(lake, place)
-            gone = _delete(lake, found)
+            gone = _delete(lake, wanted, events)
             to_forget = was_cut_off or any(gone.values())
             if to_forget:
                 with held(lock_of(place, "merge"), WAIT_SECONDS):
@@ -66,29 +73,39 @@ def erase_person(place: Place, words: Iterable[str]) -> dict[str, int]:
     return gone
 
 
-def count_person(place: Place, words: Iterable[str]) -> dict[str, int]:
+def count_person(
+    place: Place, words: Iterable[str], events: Collection[int] = ()
+) -> dict[str, int]:
     """How many rows of each table `erase_person` would remove. Raises as it does."""
-    found = _found(words)
+    wanted = wanted_words(words)
     counts = ", ".join(
         f"(SELECT count(*) FROM {table} WHERE {key} IN (SELECT id FROM erased)) AS {table}"
-        for table, key in OF_AN_EVENT
+        for table, (key, _) in OF_AN_EVENT.items()
     )
     with connect(place) as history:
-        rows = history.sql(f"WITH erased AS MATERIALIZED ({found}) SELECT {counts}")
-    return rows.row(0, named=True)
+        lake = history.connection
+        undisturbed(lake, place, METADATA, lambda: _find(lake, wanted, events))
+        return history.sql(f"SELECT {counts}").row(0, named=True)
 
 
-def _found(words: Iterable[str]) -> str:
-    """SQL for the ids of events in which one of the words stands. Raises HistoryError."""
-    wanted = [word.strip().lower() for word in words]
-    if not wanted or any(len(word) < LEAST_LETTERS for word in wanted):
-        raise HistoryError(f"erase needs words of at least {LEAST_LETTERS} letters; got {wanted}")
-    return " UNION ".join(
-        f"SELECT {key} AS id FROM {table} WHERE "
-        + " OR ".join(
-            f"contains(lower({column}), {quoted(word)})" for column in columns for word in wanted
+def _find(lake: duckdb.DuckDBPyConnection, words: Sequence[str], events: Collection[int]) -> None:
+    """Leave the ids of these events, and of those in which a word stands, in the table `erased`.
+
+    Whether one stands in a text is said by the store's scan; DuckDB leaves out where none can.
+    """
+    found = set(events)
+    plain = " OR ".join(f"contains(lower(text), {quoted(word)})" for word in words)
+    for table, (key, columns) in OF_AN_EVENT.items():
+        texts = ", ".join(f"CAST({column} AS VARCHAR)" for column in columns)
+        rows = lake.execute(
+            f"SELECT id, text FROM (SELECT {key} AS id, unnest([{texts}]) AS text FROM {table})"
+            f" WHERE {plain} OR regexp_matches(text, '{WRITTEN_OTHERWISE}')"
         )
-        for table, (key, columns) in TEXTS.items()
+        while page := rows.fetchmany(PAGE_ROWS):
+            found.update(event for event, text in page if holds(text, words))
+    lake.execute(
+        "CREATE OR REPLACE TEMP TABLE erased AS SELECT unnest(CAST(? AS BIGINT[])) AS id",
+        [sorted(found)],
     )
 
 
@@ -107,11 +124,13 @@ def _begin(lake: duckdb.DuckDBPyConnection, place: Place) -> bool:
     return True
 
 
-def _delete(lake: duckdb.DuckDBPyConnection, found: str) -> dict[str, int]:
+def _delete(
+    lake: duckdb.DuckDBPyConnection, words: Sequence[str], events: Collection[int]
+) -> dict[str, int]:
     lake.execute("BEGIN")
-    lake.execute(f"CREATE OR REPLACE TEMP TABLE erased AS {found}")
+    _find(lake, words, events)
     gone = {}
-    for table, key in OF_AN_EVENT:
+    for table, (key, _) in OF_AN_EVENT.items():
         row = lake.execute(f"DELETE FROM {table} WHERE {key} IN (SELECT id FROM erased)").fetchone()
         gone[table] = int(row[0]) if row else 0
     lake.execute("COMMIT")
@@ -141,7 +160,7 @@ def _renew_extremes(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
         " WHERE t.end_snapshot IS NULL AND c.end_snapshot IS NULL AND c.column_type = 'varchar'"
     ).fetchall()
     for table_id, table, column_id, column in known:
-        if table in TEXTS and column in TEXTS[table][1]:
+        if table in OF_AN_EVENT and column in OF_AN_EVENT[table][1]:
             lake.execute(
                 f"UPDATE {catalog}.ducklake_table_column_stats SET"
                 f" min_value = (SELECT min({column}) FROM {table}),"

@@ -1,6 +1,6 @@
 """`hooksift backup`, `restore` and `erase`: what becomes of the store's content."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 class Eraser(Protocol):
     """Removes a person from what another package keeps."""
 
-    def __call__(self, settings: Any, words: Sequence[str], *, dry_run: bool) -> Mapping[str, int]:
-        """Rows of what it removed, or would remove. Raises HooksiftError where it cannot."""
+    def __call__(
+        self, settings: Any, words: Sequence[str], events: Collection[int], *, dry_run: bool
+    ) -> Mapping[str, int]:
+        """Rows of what it removed, or would remove: with the words, and of these events.
+
+        Raises HooksiftError where it cannot.
+        """
 
 
 def register(
@@ -88,8 +93,9 @@ def register(
 
         Every event in whose text, body or results one of the words stands goes whole, whatever
         its upper and lower case; what is sent again is acknowledged and not stored. Ends with a
-        scan that proves it, and with what could not be reached. It reads store and history twice:
-        about a minute each for half a million events. The service may run meanwhile.
+        scan that proves it, and with what could not be reached. It reads the store twice and the
+        history three times: about a minute each for half a million events. The service may run
+        meanwhile.
         """
         erase_person(load_settings(), subject, erasers, dry_run=dry_run, yes=yes, rewrite=rewrite)
 
@@ -126,22 +132,28 @@ def erase_person(
         plan = look(store, wanted)
         print_counts("found in the store", plan.counts())
         for eraser in erasers:
-            print_counts("found in the history", eraser(settings, subject, dry_run=True))
+            found = eraser(settings, subject, plan.events, dry_run=True)
+            print_counts("found in the history", found)
         if dry_run:
             return
         if not yes:
             typer.confirm("remove all of it, and from the history? it cannot be undone", abort=True)
         typer.echo("removing, and looking through all tables again")
-        print_counts("removed from the store", erase(store, subject, datetime.now(UTC), plan))
+        gone = erase(store, subject, datetime.now(UTC), plan)
+        print_counts("removed from the store", gone.counts())
+        clean = True
         for eraser in erasers:
             try:
-                print_counts("removed from the history", eraser(settings, subject, dry_run=False))
+                removed = eraser(settings, subject, gone.events, dry_run=False)
+                print_counts("removed from the history", removed)
+                left = eraser(settings, subject, gone.events, dry_run=True)
             except HooksiftError as error:
                 raise HooksiftError(
                     "the person is gone from the store, but NOT wholly from the history;"
                     f" run the same command again once this is mended: {error}"
                 ) from error
-        clean = prove(store, subject, rewrite=rewrite)
+            clean &= prove_elsewhere(left)
+        clean &= prove(store, subject, rewrite=rewrite)
         typer.echo("not reached:")
         for place in unreached(store.dialect):
             typer.echo(f"  {place}")
@@ -160,6 +172,15 @@ def prove(store: "Store", subject: Sequence[str], *, rewrite: bool) -> bool:
         where = "tables and files" if store.dialect == "sqlite" else "tables"
         typer.echo(f"looked through all {where} of the store: nothing is left")
     return not files
+
+
+def prove_elsewhere(left: Mapping[str, int]) -> bool:
+    """Say what of the person is left in the history, by a look at it after the erasure."""
+    if any(left.values()):
+        print_counts("still in the history, run erase again", left)
+        return False
+    typer.echo("looked through all tables of the history: nothing is left")
+    return True
 
 
 def print_counts(what: str, counts: Mapping[str, int]) -> None:

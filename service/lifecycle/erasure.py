@@ -68,6 +68,12 @@ class Plan:
         """Whether nothing was found."""
         return not (self.events or self.deliveries or self.others)
 
+    def add(self, other: "Plan") -> None:
+        """What another plan has is in this one too."""
+        self.events |= other.events
+        self.deliveries |= other.deliveries
+        self.others += other.others
+
     def counts(self) -> dict[str, int]:
         """How much of what."""
         counted = {"events": len(self.events), "deliveries": len(self.deliveries)}
@@ -138,10 +144,8 @@ def keys_of(connection: Connection, deliveries: Container[int]) -> dict[int, lis
     return found
 
 
-def erase(
-    store: Store, words: Iterable[str], now: datetime, plan: Plan | None = None
-) -> dict[str, int]:
-    """Remove the person and return how much of what went; the store may be in use meanwhile.
+def erase(store: Store, words: Iterable[str], now: datetime, plan: Plan | None = None) -> Plan:
+    """Remove the person and return what went; the store may be in use meanwhile.
 
     Begins with `plan`, where one was made, and ends with a look at all tables that finds nothing.
     Raises ErasureError when the person still comes in, as fast as they are removed.
@@ -150,7 +154,7 @@ def erase(
     left = look(store, wanted) if plan is None else plan
     if left.empty:
         note_done(store, now, "erase", {}, 0)
-    gone: dict[str, int] = {}
+    gone = Plan()
     rounds = 0
     while not left.empty:
         if rounds == ROUNDS:
@@ -158,8 +162,7 @@ def erase(
                 "the person is still being written about; stop the sender and erase again"
             )
         remove(store, left, now)
-        for what, count in left.counts().items():
-            gone[what] = gone.get(what, 0) + count
+        gone.add(left)
         left = look(store, wanted)
         rounds += 1
     return gone

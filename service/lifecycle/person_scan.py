@@ -21,6 +21,8 @@ UNSEARCHED = frozenset(
     {"alembic_version", "store_facts", "dedup_keys", "dedup_recent", "tombstones", "audit"}
 )
 ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+# A text in which a word can stand otherwise than in small ASCII letters has one of these in it.
+WRITTEN_OTHERWISE = r"[^\x00-\x7f]|\\[u/]|[%+]"
 
 
 class Table(NamedTuple):

@@ -1,5 +1,6 @@
 """A person who was erased is nowhere: not in a table, a snapshot, a data file, or the catalog."""
 
+import json
 import sqlite3
 import subprocess
 import sys
@@ -10,15 +11,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from analytics.erase import MARK, _begin, _delete, _found, count_person, erase_person
+from analytics.erase import MARK, _begin, _delete, count_person, erase_person
 from analytics.errors import HistoryError
 from analytics.history import attach, connect
 from analytics.landing import Lander
 from analytics.place import Place
+from service.lifecycle.erasure import ErasureError, look, wanted_words
 from service.store import Store
 from tests.analytics.store_facts import put, put_events
-
-PERSON = "zoe.adler@mail.example"
+from tests.contract.test_lifecycle_erase import FORMS, PERSON, PLACES, written_in
 
 
 def places_that_hold(place: Place, word: str) -> list[str]:
@@ -62,8 +63,7 @@ def test_an_erased_person_is_found_in_no_file(store: Store, lander: Lander, plac
 def test_everybody_else_stays(store: Store, lander: Lander, place: Place) -> None:
     kept = fill(store, lander)
     erase_person(place, [PERSON])
-    with connect(place) as history:
-        assert history.sql("SELECT id FROM events ORDER BY id")["id"].to_list() == kept
+    assert events_in(place) == kept
 
 
 def test_all_that_hung_on_the_person_s_events_goes(
@@ -72,6 +72,69 @@ def test_all_that_hung_on_the_person_s_events_goes(
     fill(store, lander)
     gone = erase_person(place, [PERSON])
     assert gone == {"events": 4, "attempts": 0, "enrichments": 3, "actions": 0, "labels": 3}
+
+
+def test_what_the_store_finds_goes_from_the_history_wherever_it_stands(
+    store: Store, lander: Lander, place: Place
+) -> None:
+    for in_the_store in PLACES:
+        written_in(store, *in_the_store)
+    lander.land()
+    erase_person(place, [PERSON], look(store, wanted_words([PERSON])).events)
+    assert events_in(place) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_the_store_finds_goes_from_the_history_however_it_is_written(
+    store: Store, lander: Lander, place: Place, form: str
+) -> None:
+    put_form(store, form)
+    lander.land()
+    erase_person(place, [PERSON], look(store, wanted_words([PERSON])).events)
+    assert events_in(place) == []
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if "compressed" not in form])
+def test_what_the_store_no_longer_holds_goes_however_it_is_written(
+    store: Store, lander: Lander, place: Place, form: str
+) -> None:
+    put_form(store, form)
+    lander.land()
+    erase_person(place, [PERSON])
+    assert events_in(place) == []
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("events", "level"), ("attempts", "model"), ("labels", "author"), ("enrichments", "tags")],
+)
+def test_every_text_of_the_history_is_looked_into(
+    store: Store, lander: Lander, place: Place, table: str, column: str
+) -> None:
+    value = json.dumps([PERSON]) if column == "tags" else PERSON
+    put(store, table, {column: value})
+    lander.land()
+    assert count_person(place, [PERSON])[table] == 1
+
+
+def test_accents_and_case_are_no_hiding_place_in_the_history(
+    store: Store, lander: Lander, place: Place
+) -> None:
+    put_events(store, 1, title="ÉLODIE Straße")
+    put_events(store, 1, body=b'{"by": "\\u00c9lodie Stra\\u00dfe"}')
+    lander.land()
+    assert count_person(place, ["élodie strasse"])["events"] == 2
+
+
+def put_form(store: Store, form: str) -> None:
+    """An event whose body is, or holds, the person so written."""
+    written = FORMS[form]
+    put_events(store, 1, body=written.encode() if isinstance(written, str) else written)
+
+
+def events_in(place: Place) -> list[int]:
+    with connect(place) as history:
+        return history.sql("SELECT id FROM events ORDER BY id")["id"].to_list()
 
 
 def test_what_would_go_is_counted_and_stays(store: Store, lander: Lander, place: Place) -> None:
@@ -88,7 +151,7 @@ def test_landing_goes_on_after_an_erasure(store: Store, lander: Lander, place: P
 
 
 def test_a_word_that_would_hit_everybody_is_refused(lander: Lander, place: Place) -> None:
-    with pytest.raises(HistoryError, match="at least 4 letters"):
+    with pytest.raises(ErasureError, match="at least 4 letters"):
         erase_person(place, ["e"])
 
 
@@ -96,7 +159,7 @@ def cut_off(place: Place) -> None:
     """An erasure that a killed process has left: rows are deleted, and no more."""
     lake = attach(place, read_only=False)
     _begin(lake, place)
-    _delete(lake, _found([PERSON]))
+    _delete(lake, [PERSON], [])
     lake.close()
 
 

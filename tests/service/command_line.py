@@ -27,10 +27,13 @@ class CommandLine:
             self._app, self.settings, erasers=[eraser or self._erase_elsewhere]
         )
 
-    def _erase_elsewhere(self, settings: Any, words: Any, *, dry_run: bool) -> Mapping[str, int]:
+    def _erase_elsewhere(
+        self, settings: Any, words: Any, events: Any, *, dry_run: bool
+    ) -> Mapping[str, int]:
+        found = {"events": 0 if self.erased else 1}
         if not dry_run:
             self.erased.append(list(words))
-        return {"events": 1}
+        return found
 
     def settings(self) -> hooksift.Settings:
         """What the config says."""
