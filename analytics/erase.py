@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -15,7 +14,7 @@ from analytics.lock import held, lock_of
 from analytics.merges import undisturbed
 from analytics.place import Place
 from analytics.scope import quoted
-from analytics.upkeep import prepare
+from analytics.upkeep import delete_uncommitted, expire, prepare
 from service.lifecycle.erasure import wanted_words
 from service.lifecycle.person_scan import PAGE_ROWS, WRITTEN_OTHERWISE, holds
 from service.store.postgres import older_have_ended
@@ -41,7 +40,7 @@ def erase_person(
     `events`: ids of others that go, as the store's erasure found them where the history does not
     look, in headers. Looks into all text as that does, and removes the whole event with its
     attempts, enrichments, actions and labels, so that nothing of it stays in an older snapshot, a
-    data file, or a free page of the catalog. Old snapshots end:
+    data file, whether committed or not, or a free page of the catalog. Old snapshots end:
     `AT VERSION` reaches back to the erasure only, and a reader in the middle of a query may have to
     ask again. A lander may run meanwhile.
     Returns how many rows of each table went. Erase from the store first, or the next rebuild
@@ -56,6 +55,7 @@ def erase_person(
         try:
             prepare(lake)
             was_cut_off = _begin(lake, place)
+            delete_uncommitted(lake, place)
             gone = _delete(lake, wanted, events)
             to_forget = was_cut_off or any(gone.values())
             if to_forget:
@@ -144,8 +144,7 @@ def _forget(lake: duckdb.DuckDBPyConnection, place: Place) -> None:
         lake.execute(
             f"CALL ducklake_rewrite_data_files('{NAME}', '{table.name}', delete_threshold => 0)"
         )
-    now = datetime.now(UTC).isoformat()
-    lake.execute(f"CALL ducklake_expire_snapshots('{NAME}', older_than => TIMESTAMPTZ '{now}')")
+    expire(lake, place)
     lake.execute(f"CALL ducklake_cleanup_old_files('{NAME}', cleanup_all => true)")
     _renew_extremes(lake, place)
 

@@ -35,8 +35,8 @@ class HistorySettings(BaseModel):
     )
     files: str = Field(
         default="",
-        description="folder or s3://bucket/prefix of the Parquet files; empty means beside"
-        " the catalog (needed with a PostgreSQL catalog)",
+        description="folder or s3://bucket/prefix of the Parquet files, this history's alone; empty"
+        " means beside the catalog (needed with a PostgreSQL catalog)",
     )
     s3: S3Settings = Field(default_factory=S3Settings)
     interval_seconds: float = Field(

@@ -1,7 +1,7 @@
 """Keeping the history's files few and its old snapshots short-lived."""
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -21,6 +21,10 @@ FEW_FILES, MANY_FILES = 8, 32
 WORTH_ROWS = 8_000  # a tenth of a second of work
 BYTES_A_ROW = 500  # in a file; a row that takes more counts as several
 TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+FILES = "main/**/ducklake-*.parquet"  # in the folder of files
+WRITTEN = "/ducklake-([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})[^/]*$"
+NO_FILE_ID = 1 << 62  # above that of any file that the catalog knows
 ROW_GROUP_SIZE = ("32MB", "32000000")  # of rows in memory: by their count, wide ones filled it
 
 
@@ -164,23 +168,66 @@ def drop_old(
     between date and time, so that its `older_than` takes the whole day. Hence snapshots are named
     one by one, and the times of files get their T first.
     """
-    catalog = catalog_of(place)
+    expire(connection, place, now - timedelta(hours=settings.snapshot_hours))
+    if not place.is_postgresql:
+        connection.execute(
+            f"UPDATE {catalog_of(place)}.ducklake_files_scheduled_for_deletion"
+            " SET schedule_start = replace(schedule_start, ' ', 'T')"
+            " WHERE contains(schedule_start, ' ')"
+        )
+    clean = now - timedelta(hours=settings.file_hours)
+    connection.execute(
+        f"CALL ducklake_cleanup_old_files('{NAME}',"
+        f" older_than => TIMESTAMPTZ '{clean.isoformat()}')"
+    )
+    delete_uncommitted(connection, place, clean)
+
+
+def expire(connection: duckdb.DuckDBPyConnection, place: Place, before: datetime = FOREVER) -> None:
+    """End every snapshot but the newest that was made before a time."""
+    snapshots = f"{catalog_of(place)}.ducklake_snapshot"
     found = connection.execute(
-        f"SELECT snapshot_id FROM {catalog}.ducklake_snapshot WHERE snapshot_id <"
-        f" (SELECT max(snapshot_id) FROM {catalog}.ducklake_snapshot)"
+        f"SELECT snapshot_id FROM {snapshots} WHERE snapshot_id <"
+        f" (SELECT max(snapshot_id) FROM {snapshots})"
         " AND CAST(snapshot_time AS TIMESTAMPTZ) < ? ORDER BY 1",
-        [now - timedelta(hours=settings.snapshot_hours)],
+        [before],
     ).fetchall()
     if found:
         expired = [snapshot_id for (snapshot_id,) in found]
         connection.execute(f"CALL ducklake_expire_snapshots('{NAME}', versions => {expired})")
-    if not place.is_postgresql:
-        connection.execute(
-            f"UPDATE {catalog}.ducklake_files_scheduled_for_deletion"
-            " SET schedule_start = replace(schedule_start, ' ', 'T')"
-            " WHERE contains(schedule_start, ' ')"
+
+
+def delete_uncommitted(
+    connection: duckdb.DuckDBPyConnection, place: Place, before: datetime = FOREVER
+) -> None:
+    """Delete files written before a time by a process that was killed before it committed them.
+
+    For who holds the writer lock: nobody else is writing. `ducklake_delete_orphaned_files` would
+    delete every other Parquet file in the folder too. These are named as DuckLake names its own, by
+    a UUID that begins with the time, and none is older than this history: that is of one that had
+    the folder before. Each is put on DuckLake's list of what it is to delete.
+    """
+    catalog = catalog_of(place)
+    settings = connection.execute(f"SELECT data_path FROM ducklake_settings('{NAME}')").fetchone()
+    assert settings is not None
+    milliseconds = f"{int(before.timestamp() * 1000):012x}"
+    found = connection.execute(
+        f"SELECT file FROM (SELECT file, regexp_extract(file, '{WRITTEN}', 1) AS uuid"
+        " FROM glob(?))"
+        f" WHERE uuid > (SELECT min(CAST(table_uuid AS VARCHAR)) FROM {catalog}.ducklake_table)"
+        " AND uuid < ? AND parse_filename(file) NOT IN (SELECT parse_filename(path) FROM ("
+        f" SELECT path FROM {catalog}.ducklake_data_file"
+        f" UNION ALL SELECT path FROM {catalog}.ducklake_delete_file"
+        f" UNION ALL SELECT path FROM {catalog}.ducklake_files_scheduled_for_deletion))",
+        [settings[0] + FILES, f"{milliseconds[:8]}-{milliseconds[8:]}"],
+    ).fetchall()
+    if found:
+        connection.executemany(
+            f"INSERT INTO {catalog}.ducklake_files_scheduled_for_deletion"
+            " (data_file_id, path, path_is_relative, schedule_start)"
+            " VALUES (?, ?, false, '1970-01-01T00:00:00+00:00')",
+            [[NO_FILE_ID + number, file] for number, (file,) in enumerate(found)],
         )
-    clean = (now - timedelta(hours=settings.file_hours)).isoformat()
-    connection.execute(
-        f"CALL ducklake_cleanup_old_files('{NAME}', older_than => TIMESTAMPTZ '{clean}')"
-    )
+        connection.execute(
+            f"CALL ducklake_cleanup_old_files('{NAME}', older_than => TIMESTAMPTZ '1971-01-01')"
+        )

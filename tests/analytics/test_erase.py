@@ -60,6 +60,28 @@ def test_an_erased_person_is_found_in_no_file(store: Store, lander: Lander, plac
     assert places_that_hold(place, PERSON) + places_that_hold(place, PERSON.upper()) == []
 
 
+def test_a_file_that_was_never_committed_goes(store: Store, lander: Lander, place: Place) -> None:
+    """Though the person is in no row: a lander was killed, and the store has erased them since."""
+    fill(store, lander)
+    files = {file: file.read_bytes() for file in Path(place.files).rglob("*.parquet")}
+    erase_person(place, [PERSON])
+    for file, content in files.items():
+        file.write_bytes(content)
+    erase_person(place, [PERSON])
+    assert places_that_hold(place, PERSON) == []
+
+
+def test_a_snapshot_that_a_fast_clock_has_dated_ends_too(
+    store: Store, lander: Lander, place: Place
+) -> None:
+    fill(store, lander)
+    lander.close()
+    with closing(sqlite3.connect(place.catalog)) as catalog, catalog:
+        catalog.execute("UPDATE ducklake_snapshot SET snapshot_time = '2999-01-01 00:00:00+00'")
+    erase_person(place, [PERSON])
+    assert places_that_hold(place, PERSON) == []
+
+
 def test_everybody_else_stays(store: Store, lander: Lander, place: Place) -> None:
     kept = fill(store, lander)
     erase_person(place, [PERSON])

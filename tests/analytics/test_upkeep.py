@@ -1,5 +1,6 @@
 """A history's files stay few, old snapshots and replaced files go when their hours are over."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -301,6 +302,52 @@ def test_a_replaced_file_stays_for_its_hours_only(
     later.hours = hours
     lander.maintain()
     assert (replaced <= files_on_disk(place)) is stay
+
+
+def copied(file: str, name: str) -> str:
+    """A file that no snapshot names, as a process leaves one that is killed before its commit."""
+    return str(Path(shutil.copy(file, Path(file).with_name(name))))
+
+
+def name_like(file: str) -> str:
+    """A name that a history gives a file, written in the same millisecond as another one."""
+    last = "1" if Path(file).stem.endswith("0") else "0"
+    return f"{Path(file).stem[:-1]}{last}.parquet"
+
+
+@pytest.mark.parametrize(("hours", "stays"), [(5.9, True), (6.1, False)])
+def test_a_file_that_was_never_committed_stays_for_its_hours_only(
+    hours: float, stays: bool, lander: Lander, history: History, place: Place, later: Later
+) -> None:
+    file = max(data_files(history))
+    left = copied(file, name_like(file))
+    later.hours = hours
+    lander.maintain()
+    assert (left in files_on_disk(place)) is stays
+
+
+@pytest.mark.parametrize(
+    "name", ["mine.parquet", "ducklake-00000000-0000-7000-8000-000000000000.parquet"]
+)
+def test_a_file_that_this_history_cannot_have_written_stays(
+    name: str, lander: Lander, history: History, place: Place, later: Later
+) -> None:
+    """The second is older than the history: that of one that had the folder before."""
+    left = copied(max(data_files(history)), name)
+    later.hours = 100
+    lander.maintain()
+    assert left in files_on_disk(place)
+
+
+def test_no_file_that_a_snapshot_reads_is_taken_for_one_never_committed(
+    store: Store, lander: Lander, history: History, later: Later
+) -> None:
+    """Nor the file that says which rows of another are deleted."""
+    lander._lake.execute("DELETE FROM events WHERE id = (SELECT min(id) FROM events)")
+    kept = versions(history)[-2:]
+    later.hours = 23.9
+    lander.maintain()
+    assert [events_at(history, version) for version in kept] == [20, 19]
 
 
 def test_more_than_fits_in_memory_is_merged(store: Store, place: Place, later: Later) -> None:
