@@ -84,7 +84,11 @@ def count_person(
     )
     with connect(place) as history:
         lake = history.connection
-        undisturbed(lake, place, METADATA, lambda: _find(lake, wanted, events))
+        try:
+            undisturbed(lake, place, METADATA, lambda: _find(lake, wanted, events))
+        except duckdb.Error as error:
+            said = without_credentials(error)
+            raise HistoryError(f"the history cannot be looked through: {said}") from None
         return history.sql(f"SELECT {counts}").row(0, named=True)
 
 

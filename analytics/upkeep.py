@@ -1,17 +1,23 @@
 """Keeping the history's files few and its old snapshots short-lived."""
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import structlog
 
 from analytics.dictionary import TABLES, create_statement
 from analytics.history import NAME, catalog_of
 from analytics.place import Place
+from analytics.scope import quoted
 from analytics.settings import HistorySettings
 from analytics.views import VIEWS
+
+log = structlog.get_logger("landing")
 
 # Files are merged among their like, so that a byte is rewritten a few times, not with each merge:
 # those between one of these sizes and the next.
@@ -22,6 +28,10 @@ WORTH_ROWS = 8_000  # a tenth of a second of work
 BYTES_A_ROW = 500  # in a file; a row that takes more counts as several
 TARGET_SIZE = ("256MB", "256000000")  # as one says it, and as the catalog keeps it
 FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
+SHARED = (
+    "files that were never committed stay: they may be another history's; give each a folder of its"
+    " own, or delete the mark of one that is gone"
+)
 FILES = "main/**/ducklake-*.parquet"  # in the folder of files
 WRITTEN = "/ducklake-([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12})[^/]*$"
 NO_FILE_ID = 1 << 62  # above that of any file that the catalog knows
@@ -48,6 +58,37 @@ def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     _define_views(connection)
     connection.execute("COMMIT")
     _set_options(connection)
+    _mark_folder(connection)
+
+
+def _mark_folder(connection: duckdb.DuckDBPyConnection) -> None:
+    """Leave a mark of this history in its folder, so that another one deletes nothing there."""
+    folder, own = folder_of(connection)
+    if own not in marks_in(connection, folder):
+        if "://" not in folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        connection.execute(f"COPY (SELECT 'of Hooksift') TO {quoted(own)} (FORMAT csv)")
+
+
+def folder_of(connection: duckdb.DuckDBPyConnection) -> tuple[str, str]:
+    """The folder of the history's files, and the file there that is the history's mark."""
+    row = connection.execute(
+        f"SELECT data_path, (SELECT min(table_uuid)::VARCHAR FROM ducklake_table_info('{NAME}'))"
+        f" FROM ducklake_settings('{NAME}')"
+    ).fetchone()
+    assert row is not None
+    return row[0], f"{row[0]}history-{row[1]}.csv"
+
+
+def literal(folder: str) -> str:
+    """A folder's name as a pattern that means nothing else."""
+    return re.sub(r"([*?[])", r"[\1]", folder)
+
+
+def marks_in(connection: duckdb.DuckDBPyConnection, folder: str) -> list[str]:
+    """The marks of all histories that have had this folder."""
+    found = connection.execute("SELECT file FROM glob(?)", [literal(folder) + "history-*.csv"])
+    return [file for (file,) in found.fetchall()]
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> dict[str, set[str]]:
@@ -205,11 +246,14 @@ def delete_uncommitted(
     For who holds the writer lock: nobody else is writing. `ducklake_delete_orphaned_files` would
     delete every other Parquet file in the folder too. These are named as DuckLake names its own, by
     a UUID that begins with the time, and none is older than this history: that is of one that had
-    the folder before. Each is put on DuckLake's list of what it is to delete.
+    the folder before. Each is put on DuckLake's list of what it is to delete. Where the folder has
+    the mark of another history too, none is: that one's own files have the same names.
     """
     catalog = catalog_of(place)
-    settings = connection.execute(f"SELECT data_path FROM ducklake_settings('{NAME}')").fetchone()
-    assert settings is not None
+    folder, own = folder_of(connection)
+    if others := [mark for mark in marks_in(connection, folder) if mark != own]:
+        log.warning("folder_is_shared", folder=folder, others=others, reason=SHARED)
+        return
     milliseconds = f"{int(before.timestamp() * 1000):012x}"
     found = connection.execute(
         f"SELECT file FROM (SELECT file, regexp_extract(file, '{WRITTEN}', 1) AS uuid"
@@ -219,7 +263,7 @@ def delete_uncommitted(
         f" SELECT path FROM {catalog}.ducklake_data_file"
         f" UNION ALL SELECT path FROM {catalog}.ducklake_delete_file"
         f" UNION ALL SELECT path FROM {catalog}.ducklake_files_scheduled_for_deletion))",
-        [settings[0] + FILES, f"{milliseconds[:8]}-{milliseconds[8:]}"],
+        [literal(folder) + FILES, f"{milliseconds[:8]}-{milliseconds[8:]}"],
     ).fetchall()
     if found:
         connection.executemany(

@@ -3,7 +3,8 @@
 Each worker learns for itself. Now and then it adopts what others of the store have saved, and
 saves; so workers come to give the same prints, and a new one starts from what all of them know.
 Whoever changes the stored state by hand (`forget`), or deletes it (an erasure), is noticed then,
-and the worker starts over from that: it never stores anew what it knew from before.
+and the worker starts over from that: it never stores anew what it knew from before. What it learned
+since it last saved, in half a minute at most, is in no row that could be deleted.
 """
 
 import json

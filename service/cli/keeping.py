@@ -1,6 +1,7 @@
 """`hooksift backup`, `restore` and `erase`: what becomes of the store's content."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -94,7 +95,7 @@ def register(
         Every event in whose text, body or results one of the words stands goes whole, whatever
         its upper and lower case; what is sent again is acknowledged and not stored. Ends with a
         scan that proves it, and with what could not be reached. It reads the store twice and the
-        history three times: about a minute each for half a million events. The service may run
+        history four times: about a minute each for half a million events. The service may run
         meanwhile.
         """
         erase_person(load_settings(), subject, erasers, dry_run=dry_run, yes=yes, rewrite=rewrite)
@@ -139,19 +140,18 @@ def erase_person(
         if not yes:
             typer.confirm("remove all of it, and from the history? it cannot be undone", abort=True)
         typer.echo("removing, and looking through all tables again")
+        # First elsewhere: only the store says which events have a word where others do not look.
+        for eraser in erasers:
+            with told_to_repeat("still in the store"):
+                removed = eraser(settings, subject, plan.events, dry_run=False)
+            print_counts("removed from the history", removed)
         gone = erase(store, subject, datetime.now(UTC), plan)
         print_counts("removed from the store", gone.counts())
         clean = True
-        for eraser in erasers:
-            try:
-                removed = eraser(settings, subject, gone.events, dry_run=False)
-                print_counts("removed from the history", removed)
+        for eraser in erasers:  # what was landed meanwhile
+            with told_to_repeat("gone from the store, but NOT wholly from the history"):
+                eraser(settings, subject, gone.events, dry_run=False)
                 left = eraser(settings, subject, gone.events, dry_run=True)
-            except HooksiftError as error:
-                raise HooksiftError(
-                    "the person is gone from the store, but NOT wholly from the history;"
-                    f" run the same command again once this is mended: {error}"
-                ) from error
             clean &= prove_elsewhere(left)
         clean &= prove(store, subject, rewrite=rewrite)
         typer.echo("not reached:")
@@ -159,6 +159,17 @@ def erase_person(
             typer.echo(f"  {place}")
     if not clean:
         raise typer.Exit(1)
+
+
+@contextmanager
+def told_to_repeat(state: str) -> Iterator[None]:
+    """Say how far an erasure came, where what follows fails."""
+    try:
+        yield
+    except HooksiftError as error:
+        raise HooksiftError(
+            f"the person is {state}; run the same command again once this is mended: {error}"
+        ) from error
 
 
 def prove(store: "Store", subject: Sequence[str], *, rewrite: bool) -> bool:

@@ -75,7 +75,9 @@ def delete_events(
     if not events:
         return
     listed = ", ".join(map(str, events))
-    # First the events: whoever writes about them meanwhile has ended then, and finds none later.
+    # First the work, which a worker holds, then the events, which `enrich-again` holds: whoever
+    # writes about them meanwhile has ended then, and finds none later.
+    connection.execute(text(f"DELETE FROM work_items WHERE event_id IN ({listed})"))
     connection.execute(text(f"DELETE FROM events WHERE id IN ({listed})"))
     for table in followers:
         connection.execute(text(f"DELETE FROM {table} WHERE event_id IN ({listed})"))

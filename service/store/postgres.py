@@ -352,12 +352,14 @@ def renumber_restored(engine: Engine) -> None:
     Another server counted theirs. Those that this one has still to reach would be no news until it
     does, and what was landed from another cursor would be news once more.
     """
+    restored = " WHERE tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
     with engine.begin() as connection:
-        for table in FACTS:
-            cursor(connection).execute(
-                f"UPDATE {table} SET tx = pg_current_xact_id()::text::bigint"
-                " WHERE tx >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
-            )
+        for table in FACTS:  # asked first: who may only read changes nothing, and need not
+            asked = cursor(connection).execute(f"SELECT FROM {table}{restored} LIMIT 1")
+            if asked.fetchone() is not None:
+                cursor(connection).execute(
+                    f"UPDATE {table} SET tx = pg_current_xact_id()::text::bigint{restored}"
+                )
 
 
 def mark(connection: Connection) -> str:

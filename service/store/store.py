@@ -19,7 +19,7 @@ from service.store.ids import IdMaker
 from service.store.wake import LocalWake, PostgresWake
 from service.store.writer import Handler, Job, Outcome, Writer, unavailable
 
-EMPTY = "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction'"
+TAKE_NUMBER = "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction'"
 TAKE_NODE = "UPDATE store_facts SET number = number + 1 WHERE name = 'node' RETURNING number"
 DIALECTS: dict[str, ModuleType] = {"sqlite": sqlite, "postgresql": postgres}
 
@@ -144,10 +144,10 @@ class Store:
         return future.result()
 
     def try_writing(self) -> None:
-        """Commit nothing, under no node. Raises StoreUnavailable where that cannot be."""
+        """Commit a transaction without facts, under no node; StoreUnavailable where none can be."""
         try:
             with self.engine.execution_options(hooksift_writes=True).begin() as connection:
-                connection.exec_driver_sql(EMPTY)
+                connection.exec_driver_sql(TAKE_NUMBER)
         except DATABASE_ERRORS as error:
             raise unavailable(error) from error
 

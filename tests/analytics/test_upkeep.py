@@ -339,6 +339,21 @@ def test_a_file_that_this_history_cannot_have_written_stays(
     assert left in files_on_disk(place)
 
 
+def test_two_histories_in_one_folder_lose_nothing(
+    store: Store, lander: Lander, place: Place, later: Later, tmp_path: Path
+) -> None:
+    """Each knows nothing of the other's files. The one that does not delete them says why."""
+    neighbour = Place(str(tmp_path / "neighbour.sqlite"), place.files)
+    with Lander(store, neighbour, SETTINGS, later) as other:
+        other.land()
+    later.hours = 100
+    with capture_logs() as logged:
+        lander.maintain()
+    with connect(neighbour) as history:
+        assert events_at(history, versions(history)[-1]) == 5 * LANDINGS
+    assert [line["event"] for line in logged] == ["folder_is_shared"]
+
+
 def test_no_file_that_a_snapshot_reads_is_taken_for_one_never_committed(
     store: Store, lander: Lander, history: History, later: Later
 ) -> None:

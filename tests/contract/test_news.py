@@ -154,6 +154,16 @@ def test_opening_a_store_leaves_its_facts_as_they_were_numbered(postgres_url: st
         assert read(store, seen) == []
 
 
+def test_who_may_only_read_opens_a_store(postgres_url: str) -> None:
+    """A hot standby, for example."""
+    with closing(open_store(postgres_url)) as store:
+        add(store, 1)
+    separator = "&" if "?" in postgres_url else "?"
+    options = f"{separator}options=-c%20default_transaction_read_only%3Don"
+    with closing(open_store(postgres_url + options)) as store:
+        assert read(store, None) == [1]
+
+
 @pytest.mark.parametrize("cursor", ["'; DROP TABLE events; --", "1:2", "a:b:c", "1:2:3;"])
 def test_a_cursor_that_is_none_is_refused(postgres_url: str, cursor: str) -> None:
     store = open_store(postgres_url)
