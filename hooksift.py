@@ -145,6 +145,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode="markdown",  # a paragraph is one, however its docstring breaks the lines
 )
 _config_path: list[Path | None] = [None]
 
