@@ -58,6 +58,7 @@ class Casework:
         self._screen = screen
         self._memory = FingerprintMemory(store)
         self._printers: dict[str, EventPrinter] = {}
+        self._saving = asyncio.Lock()
         self._budgets = Budgets()
         self._budgets_read_at = float("-inf")
         self.book = ReuseBook()
@@ -254,13 +255,14 @@ class Casework:
 
     async def save_fingerprints(self) -> None:
         """Share what was learned; start over where a person made the store forget something."""
-        stored = await asyncio.to_thread(self._memory.stored, self._memory.sources())
-        edited = self._memory.adopt(stored)
-        for source in edited:
-            self._printers.pop(source, None)
-        if edited:
-            self.book.clear()
-        await asyncio.to_thread(self._memory.save, self._memory.states(), self._now())
+        async with self._saving:  # one adopts and saves at a time: what is stored would be old
+            stored = await asyncio.to_thread(self._memory.stored, self._memory.sources())
+            edited = self._memory.adopt(stored)
+            for source in edited:
+                self._printers.pop(source, None)
+            if edited:
+                self.book.clear()
+            await asyncio.to_thread(self._memory.save, self._memory.states(), self._now())
 
     async def sweep_flights(self) -> None:
         """Remove the traces of flights that have ended."""

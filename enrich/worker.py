@@ -112,14 +112,15 @@ class Worker:
             lanes.append(asyncio.create_task(self._model_lane.run(self._model_step)))
             beats.append(asyncio.create_task(self._heartbeats()))
         self._store.subscribe(ENRICH, self._wake)
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopped, *lanes, *beats], return_when=asyncio.FIRST_COMPLETED)
-        with suppress(StoreUnavailable):  # leases run out, learned fingerprints are learned again
-            await self._drain(lanes)
-            await self._casework.save_fingerprints()
-        for task in [stopped, *lanes, *beats]:
-            task.cancel()
-        results = await asyncio.gather(stopped, *lanes, *beats, return_exceptions=True)
+        running = [asyncio.create_task(stop.wait()), *lanes, *beats]
+        try:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            with suppress(StoreUnavailable):  # leases run out, what was learned is learned again
+                await self._drain(lanes)
+                await self._casework.save_fingerprints()
+        finally:  # also where it is cancelled, as another stage failed
+            results = await end_all(running)
+            await end_all([task for _, task in self._flights.values()])
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -293,9 +294,14 @@ async def cut_short(tasks: "Sequence[asyncio.Task[None]]", deadline: float) -> N
     if not tasks:
         return
     await asyncio.wait(tasks, timeout=max(0.0, deadline - time.monotonic()))
+    await end_all(tasks)
+
+
+async def end_all(tasks: "Sequence[asyncio.Task[Any]]") -> list[Any]:
+    """Cancel tasks and wait for their ends."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    return await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def at_once(work: Coroutine[Any, Any, Result]) -> Result:

@@ -117,6 +117,22 @@ def test_a_running_worker_forgets_what_was_erased(store: Store) -> None:
     assert (edited, memory.fingerprinter_for("errors").learned()) == (["errors"], [])
 
 
+def test_a_worker_that_saves_twice_at_once_forgets_once(store: Store) -> None:
+    """As it does where it is told to stop while it saves."""
+    put(store, event(1, "errors", "disk full on node 1", ""))
+    worker = make_worker(store, Clock(), Scripted(), reuses=True)
+    casework = worker._casework
+
+    async def work() -> None:
+        await worker.step()
+        await casework.save_fingerprints()
+        await asyncio.to_thread(store.write_now, forget, Forget("errors", None, NOW))
+        await asyncio.gather(casework.save_fingerprints(), casework.save_fingerprints())
+
+    asyncio.run(work())
+    assert casework._memory.sources() == []
+
+
 def test_what_was_erased_meanwhile_is_not_saved_again(store: Store) -> None:
     memory = taught(store)
     erased(store)

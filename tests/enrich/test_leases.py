@@ -95,6 +95,21 @@ def test_a_heartbeat_holds_the_lease_while_the_model_thinks(store: Store, clock:
     assert rows(store, "SELECT event_id FROM enrichments") == [(1,)]
 
 
+def test_a_worker_that_is_cancelled_leaves_nothing_running(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+
+    async def main() -> set["asyncio.Task[Any]"]:
+        thinking = Thinking()
+        worker = make_worker(store, clock, Scripted(before=thinking))
+        running = asyncio.create_task(worker.run(asyncio.Event()))
+        await thinking.began.wait()
+        running.cancel()
+        await asyncio.wait([running])
+        return asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert asyncio.run(main()) == set()
+
+
 def test_a_worker_that_lost_the_lease_stops_thinking_and_says_so(
     store: Store, clock: Clock
 ) -> None:
