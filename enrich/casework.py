@@ -5,7 +5,7 @@ Events of instant enrichers never suspend here, so that the worker can handle hu
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -96,11 +96,14 @@ class Casework:
         if not claims:
             return []
         cases = [self._case(claim) for claim in claims]
+        # Before the events are read: what an erasure removes meanwhile is learned by printers that
+        # are let go of.
+        printers = self._printers_for({claim.source for claim in claims})
         ids = [claim.event_id for claim in claims]
         events = await asyncio.to_thread(self._read, lambda c: load_events(c, ids))
         for case in cases:
             case.event = events.get(case.claim.event_id)
-            self._print(case)
+            self._print(case, printers)
         await self._look_up(cases)
         await self._refresh_budgets()
         return cases
@@ -121,14 +124,19 @@ class Casework:
         with self._store.read_once() as connection:
             return query(connection)
 
-    def _print(self, case: Case) -> None:
+    def _printers_for(self, sources: Collection[str]) -> dict[str, EventPrinter]:
+        """The printers of those that reuse answers."""
+        reusing = [source for source in sources if self._plan.profile(source).reuses]
+        for source in reusing:
+            if source not in self._printers:
+                self._printers[source] = EventPrinter(self._memory.fingerprinter_for(source))
+        return {source: self._printers[source] for source in reusing}
+
+    def _print(self, case: Case, printers: Mapping[str, EventPrinter]) -> None:
         event, profile = case.event, case.profile
-        if event is None or not profile.reuses:
+        printer = printers.get(case.claim.source)
+        if event is None or printer is None:
             return
-        printer = self._printers.get(event.source)
-        if printer is None:
-            fingerprinter = self._memory.fingerprinter_for(event.source)
-            printer = self._printers[event.source] = EventPrinter(fingerprinter)
         case.print = printer.print_of(event)
         if looks_injected(event.title, event.text):
             return  # judged alone, whatever it resembles

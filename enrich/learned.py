@@ -2,9 +2,10 @@
 
 Each worker learns for itself. Now and then it adopts what others of the store have saved, and
 saves; so workers come to give the same prints, and a new one starts from what all of them know.
-Whoever changes the stored state by hand (`forget`), or deletes it (an erasure), is noticed then,
-and the worker starts over from that: it never stores anew what it knew from before. What it learned
-since it last saved, in half a minute at most, is in no row that could be deleted.
+Whoever makes a source forget something (`forget`, an erasure) counts that in its row, or deletes
+the row. That is noticed then, and the worker starts over from what is stored: it stores neither
+what it knew from before nor what it learned since it last saved. So there is a row before anything
+is learned.
 """
 
 import json
@@ -35,13 +36,14 @@ class FingerprintMemory:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._fingerprinters: dict[str, Fingerprinter] = {}
-        self._saved: dict[str, Saved | None] = {}
+        self._saved: dict[str, Saved] = {}
 
     def fingerprinter_for(self, source: str) -> Fingerprinter:
         """The source's fingerprinter, from its stored state the first time."""
         found = self._fingerprinters.get(source)
         if found is None:
-            saved = self.stored([source])[source]
+            stored = self.stored([source])[source]
+            saved = stored or self._store.write_now(begin_states, source)
             self._saved[source] = saved
             found = self._fingerprinters[source] = revive(saved)
         return found
@@ -56,17 +58,17 @@ class FingerprintMemory:
             return {source: load_state(connection, source) for source in sources}
 
     def adopt(self, stored: Mapping[str, Saved | None]) -> list[str]:
-        """Learn what other workers saved. The sources that a person edited or erased meanwhile:
+        """Learn what other workers saved. The sources that forgot something meanwhile:
 
         those are started over from what is stored.
         """
         edited = []
         for source, saved in stored.items():
             mine = self._saved[source]
-            if mine is not None and (saved is None or saved.edit_count != mine.edit_count):
+            if saved is None or saved.edit_count != mine.edit_count:
                 del self._fingerprinters[source]
                 edited.append(source)
-            elif saved is not None and (mine is None or saved.state != mine.state):
+            elif saved.state != mine.state:
                 self._fingerprinters[source].adopt(revive(saved))
                 self._saved[source] = saved
         return edited
@@ -76,14 +78,13 @@ class FingerprintMemory:
         return {name: json.dumps(f.to_state()) for name, f in self._fingerprinters.items()}
 
     def save(self, states: Mapping[str, str], now: datetime) -> None:
-        """Store states that changed. One that a person edited or erased meanwhile stays so."""
+        """Store states that changed. What forgot something meanwhile is left alone."""
         for source, state in states.items():
             mine = self._saved[source]
-            if mine is not None and state == mine.state:
+            if state == mine.state:
                 continue
-            moment = to_microseconds(now)
-            saved = Saved(state, moment, mine.edit_count if mine else first_count(moment))
-            if self._store.write_now(save_states, (source, saved, mine is None)):
+            saved = Saved(state, to_microseconds(now), mine.edit_count)
+            if self._store.write_now(save_states, (source, saved)):
                 self._saved[source] = saved
 
 
@@ -106,34 +107,41 @@ def load_state(connection: Connection, source: str) -> Saved | None:
     return None if row is None else Saved(row[0], row[1], row[2])
 
 
-def first_count(moment: int) -> int:
-    """The edit count of a row that is stored first at this moment (microseconds).
+def begin_states(connection: Connection, tx: int, sources: Sequence[str]) -> list[Saved]:
+    """The handler that gives sources an empty state, and tells the one that was there before.
 
-    Whoever knows the row that stood there before an erasure sees that this is another.
+    Its count begins with the transaction's number, above those of a row that stood there before an
+    erasure: whoever knows that one sees that this is another.
     """
-    return moment // 1_000_000 % COUNTS
-
-
-ADD = (
-    "INSERT INTO fingerprint_states (source, state, saved_at, edit_count)"
-    " VALUES (:source, :state, :at, :edits) ON CONFLICT (source) DO NOTHING"
-)
-RENEW = (
-    "UPDATE fingerprint_states SET state = :state, saved_at = :at"
-    " WHERE source = :source AND edit_count = :edits"
-)
+    found = []
+    for source in sources:
+        connection.execute(
+            text(
+                "INSERT INTO fingerprint_states (source, state, saved_at, edit_count)"
+                " VALUES (:source, :state, 0, :edits) ON CONFLICT (source) DO NOTHING"
+            ),
+            {
+                "source": source,
+                "state": json.dumps(Fingerprinter().to_state()),
+                "edits": tx % COUNTS,
+            },
+        )
+        saved = load_state(connection, source)
+        assert saved is not None
+        found.append(saved)
+    return found
 
 
 def save_states(
-    connection: Connection, _tx: int, payloads: Sequence[tuple[str, Saved, bool]]
+    connection: Connection, _tx: int, payloads: Sequence[tuple[str, Saved]]
 ) -> list[bool]:
-    """The handler that stores states, each as the source's first or in place of the one known.
-
-    False where another was first meanwhile, or a person edited or erased the one known.
-    """
+    """The handler that stores states in place of those known; False where one is another by now."""
     return [
         connection.execute(
-            text(ADD if is_first else RENEW),
+            text(
+                "UPDATE fingerprint_states SET state = :state, saved_at = :at"
+                " WHERE source = :source AND edit_count = :edits"
+            ),
             {
                 "source": source,
                 "state": saved.state,
@@ -142,7 +150,7 @@ def save_states(
             },
         ).rowcount
         == 1
-        for source, saved, is_first in payloads
+        for source, saved in payloads
     ]
 
 

@@ -9,7 +9,7 @@ from enrich.enricher import EventText
 from enrich.examples import ExampleIndex
 from enrich.injection import looks_injected
 from enrich.labels import load_labelled
-from enrich.learned import FingerprintMemory
+from enrich.learned import load_state, revive
 from enrich.loading import load_events
 from enrich.outgoing import Outgoing, OutgoingMessage
 from enrich.plan import default_taxonomy, redacts, shares
@@ -82,13 +82,13 @@ def _message_of(settings: Any, source: str, event_id: int) -> OutgoingMessage:
         with store.read() as connection:
             event = _event_of(connection, event_id)
             labelled = load_labelled(connection, lambda name: names.get(name, name))
+            learned = load_state(connection, source)
         if event.source != source:
             raise SettingsError(f"event {event_id} is of source {event.source!r}, not {source!r}")
         if shares(settings.enrich, source, taxonomy_of(settings, source)) and not looks_injected(
             event.title, event.text
         ):
-            fingerprinter = FingerprintMemory(store).fingerprinter_for(source)
-            event = EventPrinter(fingerprinter).print_of(event).event
+            event = EventPrinter(revive(learned)).print_of(event).event
     finally:
         store.close()
     examples = ExampleIndex(labelled, lambda name: names.get(name, name))

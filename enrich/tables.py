@@ -177,7 +177,8 @@ class FingerprintState(SQLModel, table=True):
     state: str = Field(sa_type=Text, description="JSON, as the fingerprinter describes itself")
     saved_at: datetime = Field(sa_type=Instant)
     edit_count: int = Field(
-        default=0, description="grows when a person makes it forget something; starts by the clock"
+        default=0,
+        description="grows when it is made to forget something; starts as the transaction's number",
     )
 
 

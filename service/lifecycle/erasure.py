@@ -234,6 +234,12 @@ def _delete_events(
         return
     listed = ", ".join(map(str, events))
     connection.execute(
+        text(  # so that no worker saves what it has learned from them meanwhile
+            "UPDATE fingerprint_states SET edit_count = edit_count + 1"
+            f" WHERE source IN (SELECT source FROM events WHERE id IN ({listed}))"
+        )
+    )
+    connection.execute(
         text(
             "DELETE FROM reuse WHERE enrichment_id IN"
             f" (SELECT id FROM enrichments WHERE event_id IN ({listed}))"

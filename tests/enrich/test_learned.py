@@ -2,10 +2,20 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 from work import NOW, Clock, Scripted, event, make_worker, one, put, rows, step
 
-from enrich.learned import FingerprintMemory, Forget, forget, load_patterns, shared
+from enrich.learned import (
+    FingerprintMemory,
+    Forget,
+    begin_states,
+    forget,
+    load_patterns,
+    save_states,
+    shared,
+)
+from enrich.worker import Worker
 from service.lifecycle.erasure import erase
 from service.store import Store
 
@@ -37,9 +47,8 @@ def test_what_was_learned_can_be_seen(store: Store) -> None:
 
 
 def test_a_damaged_state_is_started_over(store: Store) -> None:
-    from enrich.learned import Saved, save_states
-
-    store.write_now(save_states, ("errors", Saved('{"version": -1}', 0), True))
+    mine = store.write_now(begin_states, "errors")
+    store.write_now(save_states, ("errors", mine._replace(state='{"version": -1}')))
     assert FingerprintMemory(store).fingerprinter_for("errors").learned() == []
 
 
@@ -153,6 +162,48 @@ def test_what_was_erased_does_not_come_into_the_row_of_another_worker(store: Sto
     assert "session" not in one(store, "SELECT state FROM fingerprint_states")
 
 
+def put_sessions_of(store: Store, person: str) -> None:
+    """Events from which a pattern is learned in which the person stands."""
+    titles = [f"session of {person} opened for user {name} by root" for name in USERS * 2]
+    put(store, *[event(number, "errors", title, "") for number, title in enumerate(titles, 1)])
+
+
+def test_what_a_worker_learned_from_erased_events_is_not_saved(store: Store) -> None:
+    """The store holds nothing of it that an erasure could find, but the events."""
+    put_sessions_of(store, "zoe adler")
+    worker = make_worker(store, Clock(), Scripted(), reuses=True)
+    step(worker)
+    erase(store, ["zoe adler"], NOW)
+    stop_at_once(worker)
+    assert "zoe" not in one(store, "SELECT state FROM fingerprint_states")
+
+
+def test_what_a_worker_learns_from_events_while_they_are_erased_is_not_saved(store: Store) -> None:
+    """They are read before the erasure, and looked into once the worker has noticed that."""
+    put_sessions_of(store, "zoe adler")
+    worker = make_worker(store, Clock(), Scripted(), reuses=True)
+    casework = worker._casework
+    read = casework._read
+
+    def erase_then(query: Any) -> Any:
+        found = read(query)
+        if isinstance(found, dict) and 1 in found:
+            erase(store, ["zoe adler"], NOW)
+            asyncio.run_coroutine_threadsafe(casework.save_fingerprints(), loop[0]).result()
+        return found
+
+    loop: list[asyncio.AbstractEventLoop] = []
+    casework._read = erase_then  # type: ignore[method-assign]
+
+    async def work() -> None:
+        loop.append(asyncio.get_running_loop())
+        await worker.step()
+        await casework.save_fingerprints()
+
+    asyncio.run(work())
+    assert "zoe" not in one(store, "SELECT state FROM fingerprint_states")
+
+
 def test_what_a_worker_learned_before_another_saved_survives_sharing(store: Store) -> None:
     message = "volume backup of node archive failed on tape alpha"
     first, second = FingerprintMemory(store), FingerprintMemory(store)
@@ -187,11 +238,16 @@ def test_a_worker_saves_what_it_learned(store: Store) -> None:
     put(store, event(1, "errors", "disk full on node 1", ""))
     worker = make_worker(store, Clock(), Scripted(), reuses=True)
     step(worker)
+    stop_at_once(worker)
+    assert one(store, "SELECT saved_at FROM fingerprint_states") > 0
 
-    async def stop_at_once() -> None:
+
+def stop_at_once(worker: Worker) -> None:
+    """Start it and tell it to stop: it saves what it has learned."""
+
+    async def work() -> None:
         stop = asyncio.Event()
         stop.set()
         await worker.run(stop)
 
-    asyncio.run(stop_at_once())
-    assert rows(store, "SELECT source FROM fingerprint_states") == [("errors",)]
+    asyncio.run(work())
