@@ -52,7 +52,9 @@ def changes(connection: Connection, chosen: Sequence[Chosen]) -> list[Change]:
         new = connection.execute(
             text("SELECT category, severity, tags FROM enrichments WHERE id = :id"),
             {"id": item.candidate_id},
-        ).one()
+        ).first()
+        if new is None:  # its event was erased meanwhile
+            continue
         label = connection.execute(
             text(
                 "SELECT value FROM labels WHERE event_id = :id AND field = 'category'"
@@ -70,8 +72,15 @@ def disagreement(found: Iterable[Change]) -> dict[tuple[str, str], int]:
     return dict(Counter((c.category, c.new_category) for c in found))
 
 
-def apply_candidates(store: Store, chosen: Sequence[Chosen], now: datetime) -> int:
-    """Bring the candidates into force as new revisions. How many; equal ones are left alone."""
+class Applied(NamedTuple):
+    """How many candidates came into force, and how many were gone: their events were erased."""
+
+    applied_count: int
+    gone_count: int
+
+
+def apply_candidates(store: Store, chosen: Sequence[Chosen], now: datetime) -> Applied:
+    """Bring the candidates into force as new revisions; equal ones are left alone."""
     count = 0
     with store.read() as connection:
         wanted = [
@@ -81,11 +90,12 @@ def apply_candidates(store: Store, chosen: Sequence[Chosen], now: datetime) -> i
         ]
     for start in range(0, len(wanted), BATCH):
         with store.read() as connection:
-            outcomes = [
+            found = [
                 _applied(connection, store, item, now) for item in wanted[start : start + BATCH]
             ]
+        outcomes = [outcome for outcome in found if outcome is not None]
         count += sum(store.write_now(record_trials, outcomes))
-    return count
+    return Applied(count, len(wanted) - count)
 
 
 def _is_in_force(connection: Connection, chosen: Chosen) -> bool:
@@ -99,14 +109,17 @@ def _is_in_force(connection: Connection, chosen: Chosen) -> bool:
     return found == chosen.candidate_id
 
 
-def _applied(connection: Connection, store: Store, chosen: Chosen, now: datetime) -> Outcome:
+def _applied(connection: Connection, store: Store, chosen: Chosen, now: datetime) -> Outcome | None:
+    """The outcome that brings a candidate into force; None where it was erased."""
     row = connection.execute(
         text(
             "SELECT category, severity, sentiment, language, tags, summary, confidence,"
             " suspicious, provider, model, prompt_version FROM enrichments WHERE id = :id"
         ),
         {"id": chosen.candidate_id},
-    ).one()
+    ).first()
+    if row is None:
+        return None
     verdict = Verdict(row[0], row[1], row[2], row[3], tags_of(row[4]), row[5], row[6], bool(row[7]))
     answer = Answer(verdict, row[8], row[9], row[10], Spent())
     moment = to_microseconds(now)

@@ -14,7 +14,7 @@ from service.errors import SettingsError
 
 if TYPE_CHECKING:
     from enrich.again import Ends, Price
-    from enrich.candidates import Change
+    from enrich.candidates import Applied, Change
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SHOWN = 20
@@ -124,8 +124,8 @@ async def again(
         with store.read() as connection:
             show(console, changes(connection, chosen))
         if apply:
-            count = apply_candidates(store, chosen, datetime.now(UTC))
-            console.print(f"brought into force: {count:,}", highlight=False)
+            applied = apply_candidates(store, chosen, datetime.now(UTC))
+            console.print(applied_line(applied), highlight=False)
         else:
             console.print("nothing switched; --apply brings the new answers into force")
     finally:
@@ -157,6 +157,12 @@ def ends_line(ends: "Ends") -> str:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in reasons.most_common())
         told.append(f"failed: {reasons.total():,} ({kinds})")
     return ", ".join([*told, f"calls: {ends.call_count:,}, {ends.cost_usd:.4f} USD"])
+
+
+def applied_line(applied: "Applied") -> str:
+    """How many candidates came into force, and how many were erased before."""
+    gone = f", gone: {applied.gone_count:,}" if applied.gone_count else ""
+    return f"brought into force: {applied.applied_count:,}{gone}"
 
 
 def changes_line(found: "Sequence[Change]") -> str:

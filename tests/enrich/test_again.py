@@ -22,9 +22,9 @@ from work import (
 )
 
 from enrich.again import Chosen, Ends, Price, Rerun, choose, price
-from enrich.candidates import apply_candidates, changes, disagreement
+from enrich.candidates import Applied, apply_candidates, changes, disagreement
 from enrich.chain import Chain, Link, OpenGate
-from enrich.cli.rerunning import bill_lines, changes_line, ends_line, since_of
+from enrich.cli.rerunning import applied_line, bill_lines, changes_line, ends_line, since_of
 from enrich.errors import TransientError, UnprocessableError
 from enrich.retry import RetryPolicy
 from enrich.settings import ModelSettings
@@ -182,7 +182,30 @@ def test_an_applied_answer_is_no_copy_of_another_event(enriched: Store) -> None:
 def test_applying_twice_changes_nothing(enriched: Store) -> None:
     found = rerun(enriched, Scripted())
     apply_candidates(enriched, found, NOW)
-    assert apply_candidates(enriched, found, NOW) == 0
+    assert apply_candidates(enriched, found, NOW) == (0, 0)
+
+
+def one_erased(store: Store) -> list[Chosen]:
+    """Three chosen events with candidates, of which one was erased after it was chosen."""
+    put(store, event(1, body="of zoe.adler"), event(2), event(3))
+    step(make_worker(store, Clock()))
+    found = rerun(store, Scripted())
+    erase(store, ["zoe.adler"], NOW)
+    return found
+
+
+def test_a_candidate_whose_event_was_erased_meanwhile_is_counted_as_gone(store: Store) -> None:
+    assert apply_candidates(store, one_erased(store), NOW) == (2, 1)
+
+
+def test_an_event_that_was_erased_meanwhile_is_not_compared(store: Store) -> None:
+    found = one_erased(store)
+    with store.read() as connection:
+        assert [change.event_id for change in changes(connection, found)] == [2, 3]
+
+
+def test_what_was_brought_into_force_and_what_was_gone_is_told() -> None:
+    assert applied_line(Applied(2, 1)) == "brought into force: 2, gone: 1"
 
 
 def test_the_price_is_told_before_anybody_is_asked(enriched: Store) -> None:
