@@ -153,6 +153,12 @@ class OutcomeMaker:
             outcome.retry_at = self._retry_degraded(case.claim, asked.error, now, over_budget)
         return outcome
 
+    def with_new_ids(self, outcome: Outcome) -> Outcome:
+        """The same under other ids."""
+        notes = [note._replace(id=self._new_ids(1)) for note in outcome.attempts]
+        finding = outcome.finding and outcome.finding._replace(id=self._new_ids(1))
+        return replace(outcome, attempts=notes, finding=finding)
+
     def unrecordable(self, outcome: Outcome, error: Exception) -> Outcome:
         """The store refused what was to be written: an attempt without words of the event."""
         now = self._now()

@@ -16,6 +16,7 @@ from enrich.retry import Sleep
 from enrich.reuse_book import ReuseBook
 from service.errors import NotStorable, StoreUnavailable
 from service.store import Store
+from service.store.faults import is_taken
 from service.store.tables import to_microseconds
 
 log = structlog.get_logger(__name__)
@@ -70,7 +71,7 @@ class Recorder:
         self._sleep = sleep
         self._handler = partial(record_outcomes, now=now)  # one: its batches share transactions
 
-    async def record(self, outcomes: Sequence[Outcome]) -> None:
+    async def record(self, outcomes: Sequence[Outcome], *, has_new_ids: bool = False) -> None:
         """Write outcomes; wait for a store that is away, and isolate one that it refuses."""
         if not outcomes:
             return
@@ -86,18 +87,26 @@ class Recorder:
                 await self._sleep(wait)
                 wait = min(wait * 2, 5.0)
             except NotStorable as error:
-                await self._record_apart(outcomes, error)
+                await self._record_apart(outcomes, error, has_new_ids=has_new_ids)
                 return
         self._observe(outcomes, held)
 
-    async def _record_apart(self, outcomes: Sequence[Outcome], error: Exception) -> None:
-        """One of the outcomes cannot be written: find it, bury it, keep the others."""
+    async def _record_apart(
+        self, outcomes: Sequence[Outcome], error: NotStorable, *, has_new_ids: bool
+    ) -> None:
+        """One of the outcomes cannot be written: find it, bury it, keep the others.
+
+        One whose ids are taken is written under others, once.
+        """
         for outcome in outcomes:
             if outcome.finding and outcome.finding.reuse:
                 self._book.forget(outcome.finding.reuse.digest)
         if len(outcomes) > 1:
             for outcome in outcomes:
                 await self.record([outcome])
+            return
+        if is_taken(error) and not has_new_ids:
+            await self.record([self._maker.with_new_ids(outcomes[0])], has_new_ids=True)
             return
         log.error(
             "enrich.unrecordable", event_id=str(outcomes[0].claim.event_id), error=repr(error)

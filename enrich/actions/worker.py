@@ -22,9 +22,10 @@ from enrich.actions.rule_book import REVIEW, RuleBook
 from enrich.actions.settings import ActSettings
 from enrich.actions.tags import TagChange
 from enrich.actions.targets import Target
-from service.errors import StoreUnavailable
+from service.errors import NotStorable, StoreUnavailable
 from service.outage import Outage
 from service.store import Store
+from service.store.faults import is_taken
 from service.store.queue import (
     ACT,
     Claim,
@@ -134,7 +135,7 @@ class ActionWorker:
     async def _handle(self, claim: Claim) -> None:
         try:
             ending = await self._attempt(claim, self._now())
-            kept: bool = await self._store.write(finish, ending)
+            kept = await self._finish(ending)
         except StoreUnavailable as error:  # the lease runs out and the work is claimed again
             log.warning("action not recorded", name=claim.name, error=str(error))
             return
@@ -152,6 +153,17 @@ class ActionWorker:
             outcome=outcome,
             error_kind=ending.error_kind,
         )
+
+    async def _finish(self, ending: Finish) -> bool:
+        """Write it down, once more under another id where its own is taken."""
+        try:
+            kept: bool = await self._store.write(finish, ending)
+        except NotStorable as error:
+            if not is_taken(error):
+                raise
+            renamed = replace(ending, action_id=self._store.new_ids())
+            kept = await self._store.write(finish, renamed)
+        return kept
 
     async def _give_up(self, claim: Claim, reason: str) -> None:
         """Bury work that cannot even be recorded as failed; it would come back for ever."""

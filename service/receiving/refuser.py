@@ -87,7 +87,7 @@ def turned_by(call: Call, error: BaseException) -> Turned:
             return Turned(status, error.reason, error.message)
         case IntakeError():
             return Turned(400, error.reason, error.message)
-        case NotStorable(__cause__=BaseException() as cause) if is_taken(cause):
+        case NotStorable() if is_taken(error):
             log.warning("id_taken", source=call.source, reason=str(error))
             return unavailable("store_unavailable", "cannot store now; send it again")
         case NotStorable():

@@ -10,6 +10,8 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from service.errors import NotStorable
+
 DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 STORE_AWAY = (
     sqlite3.OperationalError,  # disk full, read-only, locked
@@ -58,9 +60,9 @@ def is_payload_fault(error: BaseException) -> bool:
     return isinstance(origin_of(error), PAYLOAD_FAULTS)
 
 
-def is_taken(error: BaseException) -> bool:
+def is_taken(error: NotStorable) -> bool:
     """Whether an id or a key of the payload is taken: under another it may pass."""
-    origin = origin_of(error)
+    origin = origin_of(error.__cause__ or error)
     if isinstance(origin, sqlite3.IntegrityError):
         return origin.sqlite_errorcode in TAKEN
     return isinstance(origin, psycopg.errors.UniqueViolation)

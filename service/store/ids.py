@@ -14,8 +14,8 @@ class IdMaker:
     """41 bits of milliseconds, 10 of node, 12 of sequence. Never repeats, whatever the clock does.
 
     The store hands every process start that writes its own node, so two receivers cannot collide
-    within 1,024 of them; after that a delivery whose id is taken is to be sent again. A clock that
-    steps back only makes ids run ahead of it.
+    within 1,024 of them; after that a delivery whose id is taken is to be sent again, and what
+    workers write is tried under another. A clock that steps back only makes ids run ahead of it.
     """
 
     def __init__(self, node: int, clock_ms: Callable[[], int] = lambda: time.time_ns() // 10**6):

@@ -11,6 +11,7 @@ import pytest
 from enrich.actions.group_store import Joining, sweep_groups, take_place
 from service.errors import SettingsError
 from service.store import Store
+from service.store.ids import IdMaker
 from tests.actions.desk import START, Clock, Office
 from tests.servers.asgi import Answer, LocalHost
 from tests.servers.github_server import GitHubServer
@@ -64,6 +65,17 @@ def test_the_action_is_recorded_with_what_it_added(
         "tickets acme/app#42",
         {"add": [OURS], "remove": []},
     )
+
+
+def test_an_action_whose_id_is_taken_is_recorded_under_another(
+    office: Callable[..., Office], github: GitHubServer, quick_store: Store
+) -> None:
+    desk = office()
+    for _ in range(2):
+        desk.event(github.payload("42"))
+        quick_store._ids = IdMaker(7, lambda: 1_772_442_900_000)  # as another that has the node
+        worked(desk)
+    assert desk.outcomes() == ["done", "unchanged"]
 
 
 def test_finished_work_is_gone(office: Callable[..., Office], github: GitHubServer) -> None:

@@ -27,6 +27,7 @@ from enrich.stub import StubEnricher
 from enrich.taxonomy import Taxonomy
 from enrich.worker import RECORDED_AT_ONCE, UPKEEP_SECONDS, utc_now
 from service.store import Store
+from service.store.ids import IdMaker
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, claim_each
 from service.store.tables import to_microseconds
 
@@ -733,6 +734,15 @@ def test_a_result_that_the_database_refuses_is_buried(store: Store, clock: Clock
     step(make_worker(store, clock, Scripted(deque([bad, verdict()]))))
     found = rows(store, "SELECT outcome, error_kind FROM attempts ORDER BY outcome")
     assert found == [("dead", "unrecordable"), ("enriched", None)]
+
+
+def test_a_result_whose_ids_are_taken_is_written_under_others(store: Store, clock: Clock) -> None:
+    for number in (1, 2):
+        store._ids = IdMaker(7, lambda: 1_772_442_900_000)  # as another process that has the node
+        put(store, event(number))
+        step(make_worker(store, clock, Scripted()))
+    found = rows(store, "SELECT event_id, outcome FROM attempts ORDER BY event_id")
+    assert found == [(1, "enriched"), (2, "enriched")]
 
 
 class Counting(StubEnricher):
