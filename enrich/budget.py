@@ -26,6 +26,15 @@ def next_day(moment: datetime) -> datetime:
     return today + timedelta(days=1)
 
 
+def used_up(budget: BudgetSettings, spent: Spending) -> str:
+    """What of a day's budget is used up, in words; empty where more may be spent."""
+    if budget.calls_per_day is not None and spent.call_count >= budget.calls_per_day:
+        return f"{spent.call_count} of {budget.calls_per_day} calls"
+    if budget.usd_per_day is not None and spent.cost_usd >= budget.usd_per_day:
+        return f"{spent.cost_usd:.2f} of {budget.usd_per_day:g} USD"
+    return ""
+
+
 class Budgets:
     """This worker's view of what was spent today, its own calls at once, the others' soon."""
 
@@ -33,6 +42,7 @@ class Budgets:
         self._day = ""
         self._spent: dict[str, Spending] = {}
         self._under_way: Counter[str] = Counter()
+        self._refused: dict[str, str] = {}
 
     @property
     def day(self) -> str:
@@ -48,9 +58,13 @@ class Budgets:
         """Whether one more call may be made for the source."""
         spent = self._spent.get(source, Spending())
         calls = spent.call_count + self._under_way[source]
-        if budget.calls_per_day is not None and calls >= budget.calls_per_day:
-            return False
-        return budget.usd_per_day is None or spent.cost_usd < budget.usd_per_day
+        return not used_up(budget, Spending(calls, spent.cost_usd))
+
+    def is_first_refusal(self, source: str) -> bool:
+        """Whether this one is the source's first on the day."""
+        is_first = self._refused.get(source) != self._day
+        self._refused[source] = self._day
+        return is_first
 
     def begin(self, source: str) -> None:
         """A call starts."""

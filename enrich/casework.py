@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from enrich.budget import REFRESH_SECONDS, Budgets, day_of
+from enrich.budget import REFRESH_SECONDS, Budgets, day_of, next_day
 from enrich.chain import Asked, tried_of
 from enrich.errors import Spent
 from enrich.fingerprint import reuse_digest
@@ -159,10 +159,7 @@ class Casework:
 
     async def _refresh_budgets(self) -> None:
         """Read what was spent today, where anybody has a budget."""
-        if all(
-            p.budget.usd_per_day is None and p.budget.calls_per_day is None
-            for p in self._plan.profiles.values()
-        ):
+        if not any(p.budget.is_limited for p in self._plan.profiles.values()):
             return
         day = day_of(self._now())
         fresh = time.monotonic() - self._budgets_read_at < REFRESH_SECONDS
@@ -240,6 +237,10 @@ class Casework:
                 asked = Asked(asked.answer.with_latency(elapsed), None)
             return self._maker.asked(case, asked)
         allowed = self._budgets.allows(source, profile.budget)
+        if not allowed and self._budgets.is_first_refusal(source):
+            until = next_day(self._now()).isoformat(timespec="minutes")
+            at_limit = profile.budget.at_limit
+            log.warning("enrich.budget_used_up", source=source, until=until, at_limit=at_limit)
         if not allowed and profile.budget.at_limit == "wait":
             return self._maker.put_off(case)
         self._budgets.begin(source)

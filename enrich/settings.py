@@ -75,6 +75,11 @@ class BudgetSettings(Section):
         " wait: nothing until the next day",
     )
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a limit at all."""
+        return self.usd_per_day is not None or self.calls_per_day is not None
+
 
 class SourceEnrichSettings(Section):
     """How one source's events are enriched, where it differs from the default."""
