@@ -14,6 +14,7 @@ from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -99,7 +100,10 @@ def create_app(
         route_handlers=[healthz, readyz, prometheus],
         lifespan=[flushing],
         openapi_config=OpenAPIConfig(
-            title="Hooksift", version="1", description="Receives webhooks and never loses one."
+            title="Hooksift",
+            version="1",
+            description="Receives webhooks and never loses one.",
+            render_plugins=[JsonRenderPlugin()],  # others' pages load scripts from elsewhere
         ),
         logging_config=None,
         exception_handlers={404: nothing_there},

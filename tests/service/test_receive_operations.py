@@ -123,6 +123,11 @@ def test_the_description_holds_the_receive_operation(here: RunningReceiver) -> N
     assert {"202", "200", "401", "413", "503"} <= operation["responses"].keys()
 
 
+@pytest.mark.parametrize("page", ["", "/swagger", "/redoc", "/elements", "/rapidoc"])
+def test_no_page_has_a_browser_load_foreign_scripts(here: RunningReceiver, page: str) -> None:
+    assert "<script" not in here.client.get(f"/schema{page}").text
+
+
 def test_a_delivery_is_one_line_of_json(here: RunningReceiver, logged: io.StringIO) -> None:
     told = here.send("a", here.sources["a"].delivery({"alerts": [{"fingerprint": "f1"}]})).json()
     (line,) = [line for line in lines_of(logged) if line["event"] == "accepted"]
