@@ -350,7 +350,7 @@ def serve(
     from service.stopping import run_until_told
 
     settings = configured()
-    place = changed(settings.receive, "", -1, tls_cert, tls_key, client_ca)
+    place = changed(settings.receive, "", None, tls_cert, tls_key, client_ca)
     settings = settings.model_copy(update={"receive": place})
     set_up(settings.log_level)
     run_until_told(partial(run_stages, settings, receive=True, land=True), fast_loop())

@@ -27,8 +27,11 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
     def receive(
         host: Annotated[str, typer.Option(help="Address to listen on; receive.host if empty")] = "",
         port: Annotated[
-            int, typer.Option(min=-1, help="Port; 0 picks a free one, -1 means receive.port")
-        ] = -1,
+            int | None,
+            typer.Option(
+                min=0, max=65535, help="Port; 0 picks a free one; receive.port if not given"
+            ),
+        ] = None,
         tls_cert: Annotated[str, typer.Option(help="PEM file of the certificate chain")] = "",
         tls_key: Annotated[str, typer.Option(help="PEM file of its private key")] = "",
         client_ca: Annotated[
@@ -45,12 +48,17 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
 
 
 def changed(
-    receive: ReceiveSettings, host: str, port: int, tls_cert: str, tls_key: str, client_ca: str
+    receive: ReceiveSettings,
+    host: str,
+    port: int | None,
+    tls_cert: str,
+    tls_key: str,
+    client_ca: str,
 ) -> ReceiveSettings:
     """The section with what the command line says instead."""
     texts = {"host": host, "tls_cert": tls_cert, "tls_key": tls_key, "client_ca": client_ca}
     changes: dict[str, object] = {key: value for key, value in texts.items() if value}
-    if port >= 0:
+    if port is not None:
         changes["port"] = port
     return ReceiveSettings.model_validate({**receive.model_dump(), **changes})
 

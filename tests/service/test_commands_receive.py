@@ -69,6 +69,10 @@ def test_a_port_in_use_is_told_with_its_remedy(command: CommandLine) -> None:
     assert "choose another port" in ended.stderr
 
 
+def test_a_port_that_is_none_is_told_with_its_limit(command: CommandLine) -> None:
+    assert "less than or equal to 65535" in command.run("receive", "--port", 99999, code=2)
+
+
 def test_the_command_line_wins_over_the_config() -> None:
     place = changed(ReceiveSettings(port=1, host="::1"), "", 0, "cert", "", "")
     assert (place.port, place.host, place.tls_cert) == (0, "::1", "cert")
@@ -76,4 +80,4 @@ def test_the_command_line_wins_over_the_config() -> None:
 
 def test_what_the_command_line_does_not_say_stays() -> None:
     settings = ReceiveSettings(port=7, max_body_bytes=5000)
-    assert changed(settings, "", -1, "", "", "") == settings
+    assert changed(settings, "", None, "", "", "") == settings
