@@ -126,6 +126,9 @@ def load_settings(path: Path | None = None) -> Settings:
         return FileSettings()
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{chosen}: not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{chosen}: not UTF-8 in line {line}; save it as UTF-8") from error
     except BadVariableError as error:  # a section in one variable
         raise SettingsError(
             f"environment: {error}; write JSON, or HOOKSIFT_SECTION__KEY"

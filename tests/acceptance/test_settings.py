@@ -99,6 +99,14 @@ def test_a_file_that_is_no_toml_is_named_with_the_place(tmp_path: Path) -> None:
     assert "line 1" in complaint(tmp_path, "[receive\n")
 
 
+def test_a_file_that_is_not_utf_8_is_named_with_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "hooksift.toml"
+    path.write_bytes('[receive]\nhost = "büro"\n'.encode("latin-1"))
+    with pytest.raises(SettingsError) as caught:
+        hooksift.load_settings(path)
+    assert str(caught.value) == f"{path}: not UTF-8 in line 2; save it as UTF-8"
+
+
 def test_the_environment_wins_over_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
