@@ -157,7 +157,7 @@ def print_events(rows: "Sequence[Row]") -> None:
             row["id"],
             row["received_at"],
             row["source"],
-            row["event_type"],
+            short(row["event_type"], 64),
             short(row["title"], 44),
             state_of(row),
         ]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.cli.looking import cell_of, print_table
+from service.cli.looking import cell_of, print_events, print_table
 
 ID = "384878600177848321"
 TITLES = ["id", "received (UTC)", "source", "type", "title", "state"]
@@ -38,6 +38,19 @@ def test_a_long_word_is_folded_not_cut(capsys: pytest.CaptureFixture[str]) -> No
     _, first, second = (line.split() for line in capsys.readouterr().out.splitlines())
     assert first[:2] == [ID, "github-issues"]
     assert [a + b for a, b in zip(first[2:], second, strict=True)] == [reason, address]
+
+
+def test_a_senders_long_type_widens_no_other_row(capsys: pytest.CaptureFixture[str]) -> None:
+    row: dict[str, object] = {
+        "received_at": None,
+        "source": "own",
+        "title": "",
+        "dead": "",
+        "category": "other",
+    }
+    row |= {"severity": "low", "degraded": False, "waiting": ""}
+    print_events([{**row, "id": n, "event_type": "t" * n} for n in (1, 1000)])
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 120
 
 
 def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
