@@ -51,7 +51,9 @@ def read_labelled(path: Path) -> list[LabelledText]:
                 else csv.DictReader(file)
             )
             return [_labelled(row, number) for number, row in enumerate(rows, 1)]
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
         raise SettingsError(f"{path}: {error}") from error
 
 

@@ -315,12 +315,10 @@ def check_hosts(settings: ServiceSettings) -> Iterator[Problem]:
 
     for key, host in hosts(settings).items():
         try:
-            listen(ReceiveSettings(host=host, port=0), key).close()
+            listen(ReceiveSettings(host=host, port=0), key.partition(".")[0]).close()
         except SettingsError as error:
-            what = str(error).removeprefix(f"{key}: ").partition(";")[0]
-            yield Problem(
-                "error", key, what.replace(":0:", ":"), "use 127.0.0.1, or 0.0.0.0 for all"
-            )
+            what, _, remedy = str(error).removeprefix(f"{key}: ").partition("; ")
+            yield Problem("error", key, what.replace(":0:", ":"), remedy)
 
 
 def check_retention(settings: ServiceSettings) -> Iterator[Problem]:

@@ -38,7 +38,16 @@ def lines(
         if detail["type"] == "extra_forbidden":
             meant = nearest(str(location[-1]), keys_at(kind, location[:-1]))
             message, shown = f"no such key; {meant or 'see `hooksift settings`'}", ""
+        elif detail["type"] == "union_tag_invalid":
+            message, shown = no_such_kind(detail["ctx"]), ""
         yield f"{variable_of(location, environment) or file}: {key}: {message}{shown}"
+
+
+def no_such_kind(context: Mapping[str, str]) -> str:
+    """What is said of a section whose kind (a target's adapter, say) is not known."""
+    key, known = (context[name].replace("'", "") for name in ("discriminator", "expected_tags"))
+    meant = nearest(context["tag"], known.split(", ")) or f"known are {known}"
+    return f"no such {key} {context['tag']!r}; {meant}"
 
 
 def spoken(location: Location, written: Mapping[str, Any]) -> str:

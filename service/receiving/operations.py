@@ -37,4 +37,4 @@ def operations_listener(
     token = resolve(admin_token) if admin_token else ""
     app = create_operations_app(store, metrics, token)
     listening = ReceiveSettings(host=place.host, port=place.port)
-    return listener(app, listening, key="metrics.port")
+    return listener(app, listening, section="metrics")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 import ssl
@@ -33,16 +34,19 @@ class Server(uvicorn.Server):
         yield
 
 
-def listen(settings: ReceiveSettings, key: str = "receive.port") -> socket.socket:
-    """The listening socket. Raises SettingsError, about `key`, when it cannot be had."""
+def listen(settings: ReceiveSettings, section: str = "receive") -> socket.socket:
+    """The listening socket. Raises SettingsError, about the section, when it cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         made = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]  # which names the address once more
+        where = f"cannot listen on {settings.host}:{settings.port}: {reason}"
+        if error.errno in (errno.EADDRINUSE, errno.EACCES):
+            remedy = "choose another port, or stop what uses it"
+            raise SettingsError(f"{section}.port: {where}; {remedy}") from error
         raise SettingsError(
-            f"{key}: cannot listen on {settings.host}:{settings.port}: {reason};"
-            " choose another port, or stop what uses it"
+            f"{section}.host: {where}; use 127.0.0.1, or 0.0.0.0 for all"
         ) from error
     # With Nagle's algorithm the second of two pipelined answers would wait 40 ms for an ACK.
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -118,13 +122,13 @@ class Listener:
 
 @contextlib.contextmanager
 def listener(
-    app: Litestar, settings: ReceiveSettings, key: str = "receive.port"
+    app: Litestar, settings: ReceiveSettings, section: str = "receive"
 ) -> Iterator[Listener]:
     """Hold the address, so that whoever cannot have it is told before anything else starts.
 
-    Raises SettingsError, about `key`, where it is taken, or TLS cannot be had.
+    Raises SettingsError, about the section, where it is taken, or TLS cannot be had.
     """
-    with listen(settings, key) as listening:
+    with listen(settings, section) as listening:
         yield Listener(app, settings, listening)
 
 

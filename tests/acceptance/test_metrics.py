@@ -88,6 +88,11 @@ def test_a_port_in_use_is_told_in_one_line(stage: str, tmp_path: Path) -> None:
     assert told.startswith(f"hooksift: metrics.port: cannot listen on 127.0.0.1:{port}:")
 
 
+def test_a_host_that_is_not_this_machine_is_told_in_one_line(tmp_path: Path) -> None:
+    told = refusal_to_start(tmp_path, "work", '[metrics]\nport = 0\nhost = "192.0.2.1"\n')
+    assert told.startswith("hooksift: metrics.host: cannot listen on 192.0.2.1:0:")
+
+
 def test_a_model_s_key_that_is_not_set_is_told_in_one_line(tmp_path: Path) -> None:
     model = '[enrich]\nenrichers = ["m"]\n[enrich.models.m]\nmodel = "m"\n'
     source = f'[sources.gh]\npreset = "github"\nsecret = "{SOURCE.keys.receiver}"\n'

@@ -34,6 +34,7 @@ def test_an_unknown_key_is_named(tmp_path: Path) -> None:
 NEAR = {
     "[receive]\nprot = 1\n": "receive.prot: no such key; did you mean 'port'?",
     "[recieve]\nport = 1\n": "recieve: no such key; did you mean 'receive'?",
+    '[targets.a]\nadapter = "slak"\n': "targets.a: no such adapter 'slak'; did you mean 'slack'?",
     '[sources.a]\npreset = "x"\nsecrt = "y"\n': "a.secrt: no such key; did you mean 'secret'?",
     '[enrich.models.m]\nmodel = "m"\nbase = "y"\n': "did you mean 'base_url'?",
     '[targets.t]\nadapter = "slack"\nurl = "env:U"\ntimeout_second = 1\n': "'timeout_seconds'?",
