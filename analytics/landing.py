@@ -42,7 +42,7 @@ from analytics.upkeep import (
 )
 from analytics.views import EPOCH_MS, ID_SHIFT
 from service.store import Store
-from service.store.news import mark, news
+from service.store.news import follows, mark, news
 
 log = structlog.get_logger("landing")
 
@@ -257,14 +257,13 @@ class Lander:
 
     def _begin(self, cursor: Cursor) -> Cursor:
         """The cursor with an `until`: the one it was killed at, or the store's state now."""
-        if cursor.until is not None:
-            return cursor
+        last = cursor.until or cursor.since
         with self._store.read() as connection:
             until = mark(connection)
-        if cursor.since is not None and position(until) < position(cursor.since):
-            # The store was restored from a backup: its numbers say nothing about what is landed.
-            return Cursor(until=until, replaces=True)
-        return replace(cursor, until=until)
+            if last is not None and not follows(connection, until, last):
+                # The store was restored from a backup: its numbers do not say what is landed.
+                return Cursor(until=until, replaces=True)
+        return replace(cursor, until=cursor.until or until)
 
     def _pages(self, cursor: Cursor) -> tuple[dict[str, int], Cursor, int | None]:
         """Insert pages until the rows or bytes of one commit are reached or nothing is left."""
@@ -400,8 +399,3 @@ def identity_of(connection: Connection) -> str:
     """Which store this is; a copy of it has the same identity, a new one another."""
     row = connection.execute(text("SELECT value FROM store_facts WHERE name = 'identity'"))
     return str(row.scalar_one())
-
-
-def position(state: str) -> int:
-    """A number that only grows with the states of one store: its transaction, or snapshot's end."""
-    return int(state.split(":")[1]) if ":" in state else int(state)

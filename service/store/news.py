@@ -15,6 +15,12 @@ def mark(connection: Connection) -> str:
     return cursor
 
 
+def follows(connection: Connection, state: str, earlier: str) -> bool:
+    """Whether what was committed between two marks is known: not where a copy was put back."""
+    found: bool = words_of(connection).follows(state, earlier)
+    return found
+
+
 def news(
     connection: Connection, table: str, since: str | None, until: str, after_id: int, limit: int
 ) -> Sequence[Any]:

@@ -38,7 +38,12 @@ from service.store.tables import FACTS, Rows
 
 TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
 WAITING = "waiting_rows"  # what of a connection's `info` goes with the commit
-SNAPSHOT = re.compile(r"\d+:\d+:[\d,]*")
+# A snapshot, and whose: a server put back to an earlier state, or promoted, has another timeline.
+MARK = (
+    "SELECT concat(pg_current_snapshot(), '@', system_identifier, '/', timeline_id)"
+    " FROM pg_control_system(), pg_control_checkpoint()"
+)
+SNAPSHOT = re.compile(r"(\d+:\d+:[\d,]*)(?:@\d+/\d+)?")
 # Which events of a source lie between two ids, for the index on (source, id). Said in simpler words
 # PostgreSQL goes by the primary key, and reads all other sources' events too.
 OF_SOURCE = "(source, id) > (:source, :after) AND (source, id) < (:source, :end)"
@@ -363,9 +368,20 @@ def renumber_restored(engine: Engine) -> None:
 
 
 def mark(connection: Connection) -> str:
-    """Everything committed now: xmin, xmax and the transactions between that still run."""
-    row = cursor(connection).execute("SELECT pg_current_snapshot()::text")
+    """Everything committed now: xmin, xmax and the transactions between that still run.
+
+    And which server says so, since another's numbers mean nothing to this one.
+    """
+    row = cursor(connection).execute(MARK)
     return str(row.fetchone()[0])
+
+
+def follows(state: str, earlier: str) -> bool:
+    """Whether both are states of one server, in this order."""
+    (end, server), (earlier_end, earlier_server) = (
+        (int(each.split(":")[1]), each.partition("@")[2]) for each in (state, earlier)
+    )
+    return server == earlier_server and end >= earlier_end
 
 
 def news_condition(since: str | None, until: str) -> str:
@@ -386,8 +402,9 @@ def news_condition(since: str | None, until: str) -> str:
     )
 
 
-def snapshot_of(snapshot: str) -> str:
-    """The snapshot, known to be nothing but one."""
-    if not SNAPSHOT.fullmatch(snapshot):
-        raise ValueError(f"not a snapshot: {snapshot!r}")
-    return snapshot
+def snapshot_of(state: str) -> str:
+    """The snapshot of a state, known to be nothing but one."""
+    found = SNAPSHOT.fullmatch(state)
+    if found is None:
+        raise ValueError(f"not a snapshot: {state!r}")
+    return found[1]

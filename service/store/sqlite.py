@@ -207,6 +207,11 @@ def mark(connection: Connection) -> str:
     return str(row.fetchone()[0])
 
 
+def follows(state: str, earlier: str) -> bool:
+    """Whether both are states of one store, in this order."""
+    return int(state) >= int(earlier)
+
+
 def news_condition(since: str | None, until: str) -> str:
     """The SQL condition on `tx` for facts committed after `since` and up to `until`."""
     return f"tx > {int(since or 0)} AND tx <= {int(until)}"

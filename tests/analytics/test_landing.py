@@ -1,6 +1,7 @@
 """What landing promises, on both stores: each fact once, whatever happens on the way."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
@@ -264,18 +265,39 @@ def test_a_rebuild_that_was_cut_off_goes_on_with_the_next_landing(
     assert found.row(0) == (len(ids), 0)
 
 
+def ahead_of(landed: Cursor, by: int) -> Cursor:
+    """Where a landing would be that came further by so many transactions."""
+    assert landed.since is not None
+    xmin, xmax, rest = landed.since.split(":") if ":" in landed.since else ("", landed.since, "")
+    end = str(int(xmax) + by)
+    return replace(landed, since=f"{end}:{end}:{rest}" if xmin else end)
+
+
 @on_both_stores
 def test_a_backup_that_was_restored_loses_and_doubles_nothing(
     store: Store, lander: Lander, history: History
 ) -> None:
     kept = put_events(store, 2)
     lander.land()
-    state = lander._load().since
-    assert state is not None
-    ahead = Cursor(since=":".join(["1", str(int(state.split(":")[1]) + 10**6), ""]) if ":" in state
-                   else str(int(state) + 10**6))  # fmt: skip
-    lander._save(ahead)
+    lander._save(ahead_of(lander._load(), by=10**6))
     new = put_events(store, 2)
+    lander.land()
+    assert ids_of(history, "events") == kept + new
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_dump_restored_into_a_server_just_behind_loses_and_doubles_nothing(
+    store: Store, lander: Lander, history: History, begun: bool
+) -> None:
+    """What that server writes before the first landing has numbers that were landed elsewhere."""
+    kept = put_events(store, 2)
+    lander.land()
+    ahead = ahead_of(lander._load(), by=3).since
+    assert ahead is not None
+    elsewhere = ahead.replace("@", "@1")
+    lander._save(Cursor("1:1:", elsewhere) if begun else Cursor(elsewhere))
+    new = [put_events(store, 1)[0] for _ in range(5)]
     lander.land()
     assert ids_of(history, "events") == kept + new
 
