@@ -34,9 +34,10 @@ from service.store.prepared import (
     run_together,
     words,
 )
+from service.store.schema import refuse_other
 from service.store.tables import FACTS, Rows
 
-TRANSACTION_ID = "SELECT pg_current_xact_id()::text"
+TRANSACTION = "SELECT pg_current_xact_id()::text, (SELECT version_num FROM alembic_version)"
 WAITING = "waiting_rows"  # what of a connection's `info` goes with the commit
 # A snapshot, and whose: a server put back to an earlier state, or promoted, has another timeline.
 MARK = (
@@ -113,8 +114,9 @@ def begin(connection: Connection) -> int:
     """
     if not connection.in_transaction():
         connection.begin()
-    result = run_plain(connection, f"BEGIN; {TRANSACTION_ID}")
-    return int(rows_of(result)[0][0])
+    number, revision = rows_of(run_plain(connection, f"BEGIN; {TRANSACTION}"))[0]
+    refuse_other(connection, revision)
+    return int(number)
 
 
 def commit(connection: Connection, *, go_on: bool) -> int | None:
@@ -126,13 +128,15 @@ def commit(connection: Connection, *, go_on: bool) -> int | None:
     """
     waiting: Statement | None = connection.info.pop(WAITING, None)
     ending: list[Statement] = [waiting, ("COMMIT", ())] if waiting else [("COMMIT", ())]
-    beginning: list[Statement] = [("BEGIN", ()), (TRANSACTION_ID, ())] if go_on else []
+    beginning: list[Statement] = [("BEGIN", ()), (TRANSACTION, ())] if go_on else []
     results = run_together(connection, [*ending, *beginning], needed=len(ending))
     if results[len(ending) - 1].command_status != b"COMMIT":  # a handler hid its error
         raise InternalError("the transaction had failed, and was rolled back")
     begun = results[len(ending) :]
     if go_on and len(begun) == 2 and all(is_fine(result) for result in begun):
-        return int(rows_of(begun[1])[0][0])
+        number, revision = rows_of(begun[1])[0]
+        if revision == connection.get_execution_options()["hooksift_schema"]:
+            return int(number)
     if go_on:
         connection.invalidate()
     return None

@@ -12,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from service.errors import SchemaError
+from service.errors import SchemaError, StoreUnavailable
 from service.store.faults import DATABASE_ERRORS, first_line
 
 UPGRADE_LOCK = 0x486F6F6B  # advisory lock: one process upgrades, the others wait
@@ -28,12 +28,16 @@ def config(connection: Connection) -> Iterator[Config]:
         yield made
 
 
-def prepare(engine: Engine, *, upgrade: bool) -> None:
-    """Bring the schema to this program's version. Raises SchemaError when that cannot be."""
+def prepare(engine: Engine, *, upgrade: bool) -> str:
+    """Bring the schema to this program's version; which that is.
+
+    Raises SchemaError when that cannot be.
+    """
     try:
         with engine.execution_options(hooksift_writes=upgrade).connect() as connection:
-            if _is_current(connection):
-                return
+            own = _own_revision(connection)
+            if _revision(connection) == own:
+                return own
             connection.rollback()
             with connection.begin(), config(connection) as made:
                 if engine.dialect.name == "postgresql":
@@ -43,8 +47,12 @@ def prepare(engine: Engine, *, upgrade: bool) -> None:
                     raise SchemaError(
                         "the store's schema is not this program's; run: hooksift check"
                     )
+                if engine.dialect.name == "postgresql" and _revision(connection):
+                    # Which all that is being written has looked at: it ends first.
+                    connection.execute(text("LOCK TABLE alembic_version"))
                 command.upgrade(made, "head")
                 _seed(connection)
+                return own
     except DATABASE_ERRORS as error:
         message = first_line(error)
         if "not a database" in message or "malformed" in message:
@@ -54,14 +62,30 @@ def prepare(engine: Engine, *, upgrade: bool) -> None:
         raise
 
 
-def _is_current(connection: Connection) -> bool:
+def refuse_other(connection: Connection, found: str) -> None:
+    """Raises StoreUnavailable where the store's schema is not the one this program opened it with.
+
+    Writers ask with each transaction: a newer program may have upgraded the store meanwhile.
+    """
+    own = connection.get_execution_options()["hooksift_schema"]
+    if found != own:
+        raise StoreUnavailable(
+            f"the store has schema {found} now, and this program writes {own};"
+            " stop it, and start the newer Hooksift"
+        )
+
+
+def _own_revision(connection: Connection) -> str:
     with config(connection) as made:
-        head = ScriptDirectory.from_config(made).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == head
+        return str(ScriptDirectory.from_config(made).get_current_head())
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _refuse_newer(connection: Connection, made: Config) -> None:
-    found = MigrationContext.configure(connection).get_current_revision()
+    found = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(made).walk_revisions()}
     if found is not None and found not in known:
         raise SchemaError(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from service.store.recent_keys import RecentKeys, stored_keys
+from service.store.schema import refuse_other
 from service.store.tables import Rows
 
 PRAGMAS = (
@@ -24,6 +25,10 @@ PRAGMAS = (
 )
 # Which events of a source lie between two ids, for the index on (source, id).
 OF_SOURCE = "source = :source AND id > :after AND id < :end"
+TAKE_NUMBER = (
+    "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction'"
+    " RETURNING number, (SELECT version_num FROM alembic_version)"
+)
 LEFT_ALONE = ""  # nobody else writes meanwhile
 
 
@@ -77,10 +82,9 @@ def begin(connection: Connection) -> int:
     else:
         connection.begin()
     connection.info["recent_keys"].begin()
-    row = cursor(connection).execute(
-        "UPDATE store_facts SET number = number + 1 WHERE name = 'transaction' RETURNING number"
-    )
-    return int(row.fetchone()[0])
+    number, revision = cursor(connection).execute(TAKE_NUMBER).fetchone()
+    refuse_other(connection, revision)
+    return int(number)
 
 
 def commit(connection: Connection, *, go_on: bool) -> None:

@@ -32,7 +32,7 @@ def open_store(url: str, *, upgrade: bool = True) -> "Store":
     """
     engine = make_engine(url)
     try:
-        schema.prepare(engine, upgrade=upgrade)
+        revision = schema.prepare(engine, upgrade=upgrade)
         if upgrade:
             DIALECTS[engine.dialect.name].renumber_restored(engine)
     except BaseException as error:
@@ -43,7 +43,7 @@ def open_store(url: str, *, upgrade: bool = True) -> "Store":
                 f"the store {name} cannot be opened: {first_line(error)}"
             ) from error
         raise
-    return Store(engine)
+    return Store(engine, revision)
 
 
 def make_engine(url: str) -> Engine:
@@ -76,8 +76,9 @@ class Store:
     what becomes of events. SQLite has one: it takes one transaction at a time anyway.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, revision: str) -> None:
         self.engine = engine
+        self._revision = revision
         self.dialect = engine.dialect.name
         self._words: Any = DIALECTS[self.dialect]
         self._whole_reads: Engine = self._words.for_whole_reads(engine)
@@ -92,7 +93,7 @@ class Store:
         self._closed = False
 
     def _new_writer(self, name: str) -> Writer:
-        engine = self.engine.execution_options(hooksift_writes=True)
+        engine = self.engine.execution_options(hooksift_writes=True, hooksift_schema=self._revision)
         return Writer(name, engine, self._introduce, self._words, self._committed)
 
     def _committed(self, connection: Connection, kinds: set[str]) -> None:
