@@ -57,9 +57,9 @@ def register(
     ) -> None:
         """Put a copy back as the store. Stop the service first.
 
-        The store that is there is kept, under its name with .before-restore, in place of what an
-        earlier restore kept. Asks when it has deliveries, or an earlier one would go. What was
-        erased from it since is left out of the copy too; what `hooksift audit` lists stays.
+        The store that is there is kept, under its name with .before-restore, and a number where
+        an earlier restore kept one. Asks when it has deliveries. What was erased from it since is
+        left out of the copy too; what `hooksift audit` lists stays.
         PostgreSQL is put back by pg_restore instead; this command says how, and what to do then.
         """
         from service.lifecycle.backup import restore as put_back
@@ -102,11 +102,9 @@ def register(
 
 
 def ask_to_replace(deliveries: int, beside: Path) -> None:
-    """Ask whether the store that is there may go, and an older one. Raises typer.Abort if not."""
-    found = f"{deliveries:,} deliveries" if deliveries else "no deliveries that can be read"
-    lost = ", which removes the older store of that name" if beside.exists() else ""
+    """Ask whether the store that is there may be put aside. Raises typer.Abort if not."""
     typer.confirm(
-        f"the store that is there has {found}; keep it as {beside}{lost},"
+        f"the store that is there has {deliveries:,} deliveries; keep it as {beside},"
         " and put the copy in its place?",
         abort=True,
     )

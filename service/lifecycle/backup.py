@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,12 +132,11 @@ class Restored(NamedTuple):
 def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None = None) -> Restored:
     """Put a copy back as the SQLite store.
 
-    The service must be stopped. The store that is there is kept beside, under another name; `ask`
-    is told first how many deliveries it has, and of that name, and raises to leave all as it is;
-    it is not called where there are no deliveries and no older store of that name. What was
-    erased from that store since the copy was made is erased from the copy too; its audit lives on,
-    with the restore noted in it. Transactions are numbered on from the clock, so that the history
-    takes all that is new for new.
+    The service must be stopped. The store that is there is kept beside, under a name that is free;
+    `ask` is told first how many deliveries it has, if any, and of that name, and raises to leave
+    all as it is. What was erased from that store since the copy was made is erased from the copy
+    too; its audit lives on, with the restore noted in it. Transactions are numbered on from the
+    clock, so that the history takes all that is new for new.
     Raises BackupError.
     """
     url = make_url(store_url)
@@ -146,7 +146,7 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
     check_copy(copy)
     _refuse_running(target)
     deliveries, beside = _deliveries_in(target), _beside(target)
-    if ask is not None and (deliveries or beside.exists()):
+    if ask is not None and deliveries:
         ask(deliveries, beside)
         _refuse_running(target)  # it may have been started meanwhile
     part = target.with_name(target.name + ".part")
@@ -157,13 +157,13 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
         lasting = _lasting(target)
         _prepare(part, lasting)
         _to_disk(part)
-        kept = _keep_beside(target)
+        is_kept = _keep_beside(target, beside)
         part.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"cannot put {copy} back: {error}") from error
     with closing(open_store(store_url)) as store:
         note_done(store, datetime.now(UTC), "restore", {}, len(lasting.deliveries))
-    return Restored(len(lasting.deliveries), kept)
+    return Restored(len(lasting.deliveries), beside if is_kept else None)
 
 
 def _deliveries_in(target: Path) -> int:
@@ -277,18 +277,23 @@ def _leave_out(
     )
 
 
+def _files_of(store: Path) -> list[Path]:
+    """A store's file, and those of its log."""
+    return [store.with_name(store.name + suffix) for suffix in ("", "-wal", "-shm")]
+
+
 def _beside(target: Path) -> Path:
-    return target.with_name(target.name + BEFORE)
+    """A name for the store that is there, of which nothing is kept yet."""
+    names = chain([""], (f"-{number}" for number in count(2)))
+    besides = (target.with_name(f"{target.name}{BEFORE}{name}") for name in names)
+    return next(each for each in besides if not any(file.exists() for file in _files_of(each)))
 
 
-def _keep_beside(target: Path) -> Path | None:
-    """Move the store that is there out of the way, with its log; to where, if there is one."""
+def _keep_beside(target: Path, beside: Path) -> bool:
+    """Move the store that is there out of the way, with its log; whether there is one."""
     there = target.exists()
-    for suffix in ("", "-wal", "-shm"):
-        path = target.with_name(target.name + suffix)
-        beside = target.with_name(target.name + BEFORE + suffix)
-        beside.unlink(missing_ok=True)  # an older store's log would be played into this one
+    for path, kept in zip(_files_of(target), _files_of(beside), strict=True):
         if path.exists():
             path.chmod(0o600)  # as the copy that takes its place
-            path.rename(beside)
-    return _beside(target) if there else None
+            path.rename(kept)
+    return there

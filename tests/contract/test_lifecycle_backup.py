@@ -5,6 +5,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -132,13 +133,26 @@ def test_the_store_that_was_there_is_kept_beside(store: Store, url: str, tmp_pat
     beside.close()
 
 
-def test_the_log_of_a_store_kept_beside_before_goes(store: Store, url: str, tmp_path: Path) -> None:
+def test_a_store_kept_beside_before_stays(store: Store, url: str, tmp_path: Path) -> None:
+    back_up(url, tmp_path / "copy")
+    put_events(store, 7)
+    put_back(store, url, tmp_path / "copy").close()
+    kept = [restore(tmp_path / "copy", url).beside for _ in range(2)]
+    names = [f"store.sqlite.before-restore-{number}" for number in (2, 3)]
+    assert kept == [tmp_path / name for name in names]
+    with closing(open_store(f"sqlite:///{tmp_path / 'store.sqlite.before-restore'}")) as first:
+        assert len(rows(first, "events")) == 7
+
+
+def test_the_log_of_another_store_is_not_played_into_the_kept_one(
+    store: Store, url: str, tmp_path: Path
+) -> None:
     back_up(url, tmp_path / "copy")
     store.close()
     older = tmp_path / "store.sqlite.before-restore-wal"
     older.write_bytes(b"frames of another store")
-    restore(tmp_path / "copy", url)
-    assert not older.exists()
+    assert restore(tmp_path / "copy", url).beside == tmp_path / "store.sqlite.before-restore-2"
+    assert older.exists()
 
 
 def test_what_was_erased_since_does_not_come_back(store: Store, url: str, tmp_path: Path) -> None:
@@ -227,31 +241,14 @@ def test_restore_asks_before_it_replaces_deliveries(copied: CommandLine, tmp_pat
     assert len(copied.lines("events")) == 3
 
 
-def test_restore_says_that_the_store_of_an_earlier_one_goes(
-    copied: CommandLine, tmp_path: Path
-) -> None:
-    copied.run("restore", tmp_path / "copy", "--yes")
-    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
-    assert "removes the older store of that name" in asked
-
-
-def test_restore_asks_before_a_kept_store_goes_for_an_empty_one(
-    copied: CommandLine, tmp_path: Path
-) -> None:
-    open_store(f"sqlite:///{tmp_path / 'empty'}").close()
-    copied.run("restore", tmp_path / "empty", "--yes")
-    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
-    assert "removes the older store of that name" in asked
-
-
-def test_restore_asks_before_a_kept_store_goes_for_a_damaged_one(
+def test_restore_does_not_ask_where_no_deliveries_are_replaced(
     copied: CommandLine, tmp_path: Path
 ) -> None:
     copied.run("restore", tmp_path / "copy", "--yes")
     (store,) = copied.settings().data.glob("*.sqlite")
     store.write_bytes(b"damaged")
-    asked = copied.run("restore", tmp_path / "copy", code=1, given="n\n")
-    assert "has no deliveries that can be read" in asked
+    copied.run("restore", tmp_path / "copy")
+    assert len(copied.lines("events")) == 1
 
 
 def test_restore_says_where_the_store_that_was_there_is(
