@@ -227,11 +227,13 @@ class Writer:
             batch = self._batch
             size = 0
             while self._jobs and len(batch) < MAX_BATCH:
-                size += self._jobs[0].size_bytes
+                job = self._jobs[0]
+                size += job.size_bytes
                 if batch and size > MAX_BATCH_BYTES:
                     break
-                batch.append(self._jobs.popleft())
-            self._waiting_bytes -= sum(job.size_bytes for job in batch)
+                batch.append(job)  # before it waits no more: without memory nobody is forgotten
+                self._waiting_bytes -= job.size_bytes
+                self._jobs.popleft()
             self._enough = min(max(len(batch), self._enough - 1), ENOUGH_WAITING)
 
     def _let_gather(self) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from service.errors import StoreUnavailable
 from service.store import Store
-from service.store.writer import Handler
+from service.store.writer import Handler, Job
 from tests.contract.names import kept, put
 
 PATIENCE_SECONDS = 30
@@ -97,6 +97,23 @@ def test_a_step_that_failed_is_behind_the_writer(
         asyncio.run(told(store, handler, "t-first"))
     asyncio.run(told(store, put, "t-later"))
     assert kept(store) == ["t-later"]
+
+
+class NoRoom(list[Job]):
+    """A batch that cannot grow."""
+
+    def append(self, _job: Job) -> None:
+        raise MemoryError
+
+
+def test_a_payload_that_there_was_no_memory_to_take_is_taken_next(store: Store) -> None:
+    async def write() -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await store.write(put, "t-1", 1_000)
+
+    store._writer._batch = NoRoom()
+    asyncio.run(write())
+    assert (kept(store), store._writer._waiting_bytes) == (["t-1"], 0)
 
 
 def test_a_store_whose_writer_failed_closes(store: Store) -> None:
