@@ -65,7 +65,8 @@ def register(app: typer.Typer, load_settings: Callable[[], ServiceSettings]) -> 
     @app.command()
     def show(
         some_id: Annotated[
-            int, typer.Argument(metavar="ID", help="Of an event, a delivery or a redelivery")
+            int,
+            typer.Argument(metavar="ID", help="Of an event, delivery, redelivery or dead letter"),
         ],
         body: Annotated[
             bool, typer.Option("--body", help="Write the body's exact bytes, only them")
@@ -124,14 +125,15 @@ def filter_of(source: str, event_type: str, since: str, until: str) -> "Filter":
 def show_one(
     settings: ServiceSettings, some_id: int, *, body: bool, headers: bool, as_json: bool
 ) -> None:
-    """A delivery by any id that leads to it. Exit code 1 when there is none."""
-    from service.store.look import body_of, delivery_of, show_delivery
+    """A delivery by any id that leads to it, or a dead letter. Exit code 1 when there is none."""
+    from service.store.look import body_of, delivery_of, letters_of, show_delivery
 
     with opened(settings) as store, store.read() as connection:
         delivery_id = delivery_of(connection, some_id)
         if delivery_id is None:
-            typer.echo(f"no event or delivery {some_id} in the store", err=True)
-            raise typer.Exit(1)
+            letters = [] if body else letters_of(connection, some_id)
+            show_letters(letters, some_id, as_json=as_json)
+            return
         if body:
             typer.get_binary_stream("stdout").write(body_of(connection, delivery_id) or b"")
             return
@@ -142,6 +144,19 @@ def show_one(
         print_json_lines([shown])
     else:
         print_delivery(shown)
+
+
+def show_letters(letters: "Sequence[Row]", some_id: int, *, as_json: bool) -> None:
+    """Dead letters about no event. Exit code 1 when there is none."""
+    if not letters:
+        typer.echo(f"no event or delivery {some_id} in the store", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        print_json_lines(letters)
+        return
+    for letter in letters:
+        for key, value in letter.items():
+            print_field(key, value, 0)
 
 
 def print_json_lines(rows: "Iterable[Row]") -> None:

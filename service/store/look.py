@@ -139,6 +139,11 @@ def list_dead(connection: Connection, chosen: Filter, kind: str, limit: int) -> 
     return [readable(row) for row in rows.mappings()]
 
 
+def letters_of(connection: Connection, event_id: int) -> list[Row]:
+    """The dead letters of an id, be it of no event."""
+    return of_event(connection, "dead_letters", event_id, FACTS_OF_EVENT["dead_letters"])
+
+
 def delivery_of(connection: Connection, some_id: int) -> int | None:
     """The delivery that an id stands for: its own, one of its events', or a redelivery's."""
     for table, column in (("deliveries", "id"), ("events", "delivery_id")):

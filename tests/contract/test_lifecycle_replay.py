@@ -401,6 +401,15 @@ def test_a_dead_letter_without_an_event_is_listed(
     assert (row["source"], row["reason"]) == ("alarms", "answered 500")
 
 
+def test_a_dead_letter_without_an_event_is_shown(
+    command: CommandLine, confirmation_died: NewWork
+) -> None:
+    (listed,) = command.lines("dead", "list")
+    (shown,) = command.lines("show", confirmation_died.event_id)
+    assert shown == {key: listed[key] for key in shown}
+    assert "answered 500" in command.run("show", confirmation_died.event_id)
+
+
 def test_a_dead_letter_without_an_event_is_work_again(
     store: Store, command: CommandLine, confirmation_died: NewWork
 ) -> None:
