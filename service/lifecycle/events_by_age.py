@@ -77,10 +77,9 @@ def delete_events(
     listed = ", ".join(map(str, events))
     # First the work, which a worker holds, then the events, which `enrich-again` holds: whoever
     # writes about them meanwhile has ended then, and finds none later.
-    connection.execute(text(f"DELETE FROM work_items WHERE event_id IN ({listed})"))
-    connection.execute(text(f"DELETE FROM events WHERE id IN ({listed})"))
-    for table in followers:
-        connection.execute(text(f"DELETE FROM {table} WHERE event_id IN ({listed})"))
+    for table in dict.fromkeys(("work_items", "events", *followers)):
+        column = "id" if table == "events" else "event_id"
+        connection.execute(text(f"DELETE FROM {table} WHERE {column} IN ({listed})"))
     candidates = ", ".join(map(str, sorted(deliveries)))
     connection.execute(
         text(
