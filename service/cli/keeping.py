@@ -124,14 +124,16 @@ def erase_person(
     The history is looked into before anything goes, so that one that is away is told first.
     """
     from service.lifecycle.erasure import erase, look, unreached, wanted_words
+    from service.lifecycle.owed import owed_by, settle
 
     wanted = wanted_words(subject)
     with opened(settings) as store:
         typer.echo("looking through all tables of the store")
         plan = look(store, wanted)
         print_counts("found in the store", plan.counts())
+        events = plan.events.union(*owed_by(store).values())
         for eraser in erasers:
-            found = eraser(settings, subject, plan.events, dry_run=True)
+            found = eraser(settings, subject, events, dry_run=True)
             print_counts("found in the history", found)
         if dry_run:
             return
@@ -141,16 +143,19 @@ def erase_person(
         # First elsewhere: only the store says which events have a word where others do not look.
         for eraser in erasers:
             with told_to_repeat("still in the store"):
-                removed = eraser(settings, subject, plan.events, dry_run=False)
+                removed = eraser(settings, subject, events, dry_run=False)
             print_counts("removed from the history", removed)
         gone = erase(store, subject, datetime.now(UTC), plan)
         print_counts("removed from the store", gone.counts())
-        clean = True
+        clean, owed = True, owed_by(store)
+        events = events.union(*owed.values())
         for eraser in erasers:  # what was landed meanwhile
             with told_to_repeat("gone from the store, but NOT wholly from the history"):
-                eraser(settings, subject, gone.events, dry_run=False)
-                left = eraser(settings, subject, gone.events, dry_run=True)
+                eraser(settings, subject, events, dry_run=False)
+                left = eraser(settings, subject, events, dry_run=True)
             clean &= prove_elsewhere(left)
+        if clean:
+            settle(store, owed)
         clean &= prove(store, subject, rewrite=rewrite)
         typer.echo("not reached:")
         for place in unreached(store.dialect):

@@ -21,6 +21,7 @@ from sqlalchemy import URL, make_url
 from service.errors import HooksiftError
 from service.lifecycle.audit import note_done
 from service.lifecycle.erasure import NEVER
+from service.lifecycle.owed import OWED
 from service.store import open_store
 from service.store.ids import ID_EPOCH_MS
 
@@ -195,14 +196,15 @@ def _refuse_running(target: Path) -> None:
 
 class Lasting(NamedTuple):
     """What outlives a restore: erased deliveries with the events of them that were kept, the dedup
-    keys that hold for ever, and the audit."""
+    keys that hold for ever, the audit, and which events are yet to go from elsewhere."""
 
     deliveries: list[tuple[int, int, set[int]]]
     keys: list[tuple[bytes, int, int]]
     deeds: list[tuple[Any, ...]]
+    owed: list[tuple[str, str]]
 
 
-NOTHING = Lasting([], [], [])
+NOTHING = Lasting([], [], [], [])
 DEED = "id, done_at, person, deed, detail, row_count"
 
 
@@ -224,6 +226,9 @@ def _lasting(target: Path) -> Lasting:
                     (NEVER,),
                 ).fetchall(),
                 connection.execute(f"SELECT {DEED} FROM audit").fetchall(),
+                connection.execute(
+                    "SELECT name, value FROM store_facts WHERE name LIKE ?", (f"{OWED}%",)
+                ).fetchall(),
             )
     except sqlite3.Error:
         return NOTHING
@@ -245,6 +250,10 @@ def _prepare(part: Path, lasting: Lasting) -> None:
         )
         connection.executemany(
             f"INSERT OR REPLACE INTO audit ({DEED}) VALUES (?, ?, ?, ?, ?, ?)", lasting.deeds
+        )
+        connection.executemany(
+            "INSERT OR REPLACE INTO store_facts (name, number, value) VALUES (?, 0, ?)",
+            lasting.owed,
         )
         for delivery, erased_at, kept in lasting.deliveries:
             _leave_out(connection, delivery, erased_at, kept)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from service.errors import HooksiftError, StoreUnavailable
 from service.lifecycle.audit import note_done
 from service.lifecycle.events_by_age import delete_events
+from service.lifecycle.owed import owe
 from service.lifecycle.pacing import write_in_pieces
 from service.lifecycle.person_scan import (
     Hit,
@@ -175,12 +176,14 @@ def look(store: Store, words: Sequence[str]) -> Plan:
 
 
 def remove(store: Store, plan: Plan, now: datetime) -> None:
-    """Note the deed, then remove what was planned, in small transactions."""
+    """Note the deed and which events go, then remove what was planned, in small transactions."""
     with store.read() as connection:
         followers = [table.name for table in tables_of(connection) if table.has_event]
         keys = keys_of(connection, plan.deliveries) if plan.deliveries else {}
     counts = plan.counts()
-    note_done(store, now, "erase", counts, sum(counts.values()))
+    deed = note_done(store, now, "erase", counts, sum(counts.values()))
+    if plan.events:
+        owe(store, deed, plan.events)
     pieces = chain(
         write_in_pieces(
             store, erase_deliveries, sorted(plan.deliveries), plan.events, keys, followers, now

@@ -314,8 +314,9 @@ class PairingState(SQLModel, table=True):
 
 
 class StoreFact(SQLModel, table=True):
-    """What the store knows of itself: its identity, transaction number, next node, digest key, and
-    on SQLite how far dedup keys have moved."""
+    """What the store knows of itself: its identity, transaction number, next node, digest key,
+    which erased events are yet to go from the history, and on SQLite how far dedup keys have moved.
+    """
 
     __tablename__: ClassVar[str] = "store_facts"
 
