@@ -44,9 +44,9 @@ def erase_person(
     `AT VERSION` reaches back to the erasure only, and a reader in the middle of a query may have to
     ask again. A lander may run meanwhile.
     Returns how many rows of each table went. While the person is in the store, a landing or a
-    rebuild brings them back: `hooksift erase` comes here before the store's erasure, as only the
-    store knows `events`, and after it. What was cut off is finished by the next erasure, whomever
-    it is of.
+    rebuild brings them back: `hooksift erase` comes here after the store's erasure, which keeps
+    `events` until this is done. What was cut off is finished by the next erasure, whomever it is
+    of.
     Raises ErasureError for words of fewer than four letters, HistoryError where it was cut off.
     """
     wanted = wanted_words(words)

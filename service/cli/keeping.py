@@ -95,7 +95,7 @@ def register(
         Every event in whose text, body or results one of the words stands goes whole, whatever
         its upper and lower case; what is sent again is acknowledged and not stored. Ends with a
         scan that proves it, and with what could not be reached. It reads the store twice and the
-        history four times: about a minute each for half a million events. The service may run
+        history three times: about a minute each for half a million events. The service may run
         meanwhile.
         """
         erase_person(load_settings(), subject, erasers, dry_run=dry_run, yes=yes, rewrite=rewrite)
@@ -140,19 +140,16 @@ def erase_person(
         if not yes:
             typer.confirm("remove all of it, and from the history? it cannot be undone", abort=True)
         typer.echo("removing, and looking through all tables again")
-        # First elsewhere: only the store says which events have a word where others do not look.
-        for eraser in erasers:
-            with told_to_repeat("still in the store"):
-                removed = eraser(settings, subject, events, dry_run=False)
-            print_counts("removed from the history", removed)
         gone = erase(store, subject, datetime.now(UTC), plan)
         print_counts("removed from the store", gone.counts())
         clean, owed = True, owed_by(store)
         events = events.union(*owed.values())
-        for eraser in erasers:  # what was landed meanwhile
-            with told_to_repeat("gone from the store, but NOT wholly from the history"):
-                eraser(settings, subject, events, dry_run=False)
-                left = eraser(settings, subject, events, dry_run=True)
+        for eraser in erasers:  # where nothing of the person can be landed any more
+            with told_to_repeat():
+                left = removed = eraser(settings, subject, events, dry_run=False)
+                print_counts("removed from the history", removed)
+                if any(removed.values()):  # a removal of nothing has just looked
+                    left = eraser(settings, subject, events, dry_run=True)
             clean &= prove_elsewhere(left)
         if clean:
             settle(store, owed)
@@ -165,13 +162,14 @@ def erase_person(
 
 
 @contextmanager
-def told_to_repeat(state: str) -> Iterator[None]:
-    """Say how far an erasure came, where what follows fails."""
+def told_to_repeat() -> Iterator[None]:
+    """Say how far an erasure came, where it fails in the history."""
     try:
         yield
     except HooksiftError as error:
         raise HooksiftError(
-            f"the person is {state}; run the same command again once this is mended: {error}"
+            "the person is gone from the store, but NOT wholly from the history; run the same"
+            f" command again once this is mended: {error}"
         ) from error
 
 
