@@ -298,10 +298,14 @@ async def run_lander(
     metrics: "Metrics",
     stop: asyncio.Event,
 ) -> None:
-    """Copy facts into the history until `stop`, then once more."""
-    from analytics.landing_task import counted_in, run_landing
+    """Copy facts into the history until `stop`, then once more, within the deadline."""
+    from analytics.landing_task import counted_in, kill_late, run_landing
 
-    await run_landing(lander, place, settings.history, stop, counted_in(metrics))
+    late = asyncio.create_task(kill_late(lander, stop, settings.enrich.drain_seconds))
+    try:
+        await run_landing(lander, place, settings.history, stop, counted_in(metrics))
+    finally:
+        late.cancel()
 
 
 def history_of(settings: Settings) -> "Place":

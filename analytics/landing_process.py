@@ -23,6 +23,7 @@ from analytics.settings import HistorySettings
 from service.garbage import settle_memory
 from service.logs import set_up
 
+CLOSE_SECONDS = 10.0
 STOPS = {signal.SIGINT, signal.SIGTERM}
 
 
@@ -93,10 +94,12 @@ class LandingProcess:
         return self._line
 
     def close(self) -> None:
-        """Let it close everything, and wait for its end."""
+        """Let it close everything, and wait for its end; kill it where that does not come."""
         if self._line is not None:
             self._line.close()
         if self._process is not None:
+            self._process.join(CLOSE_SECONDS)
+            self._process.kill()
             self._process.join()
         self._line = self._process = None
 

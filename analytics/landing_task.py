@@ -78,6 +78,14 @@ async def run_landing(
             thread.submit(worker.close)
 
 
+async def kill_late(worker: Worker, stop: asyncio.Event, seconds: float) -> None:
+    """Kill it so long after `stop`: what it has not landed by then is landed by the next one."""
+    await stop.wait()
+    await asyncio.sleep(seconds)
+    log.warning("landing_killed", reason=f"it did not end within {seconds:g} s of the stop")
+    worker.kill()
+
+
 def _tell(place: Place, led: bool | None, leads: bool) -> None:
     """Say in the log where the lead has changed."""
     if leads and not led:

@@ -133,7 +133,9 @@ class EnrichSettings(Section):
         default=1, gt=0, description="how often to look when nobody wakes us"
     )
     drain_seconds: float = Field(
-        default=20, ge=0, description="time to finish what is begun when stopped"
+        default=20,
+        ge=0,
+        description="time to finish what is begun when stopped, and then as long for the landing",
     )
     call_tries: int = Field(
         default=3, ge=1, le=10, description="calls in a row when an error may pass in seconds"

@@ -6,7 +6,7 @@ import resource
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from analytics.lock import lock_of
 from analytics.place import Place, place_of
 from analytics.settings import HistorySettings
 from analytics.upkeep import FEW_FILES, MANY_FILES
-from hooksift import Settings, begin_lander
+from hooksift import Settings, begin_lander, run_lander
 from service.metrics import Metrics
 from service.store import Store
 from tests.analytics.store_facts import put_events
@@ -185,6 +185,49 @@ def test_a_turn_that_is_cancelled_ends_at_once(process: LandingProcess, place: P
 
     asyncio.run(scene())
     assert not late.is_set()
+
+
+def test_a_stop_waits_for_what_hangs_no_longer_than_the_deadline(
+    process: LandingProcess, place: Place, store_url: str, tmp_path: Path
+) -> None:
+    settings = Settings.model_validate(
+        {"data": tmp_path, "store": store_url, "history": QUICK, "enrich": {"drain_seconds": 0.1}}
+    )
+    process.turn()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+
+    async def scene() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        await run_lander(process, settings, place, Metrics(), stop)
+
+    assert ends_by_itself(process, lambda: asyncio.run(scene()))
+
+
+def test_a_process_that_hangs_is_closed(
+    process: LandingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analytics.landing_process.CLOSE_SECONDS", 0.1)
+    process.turn()
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGSTOP)
+    assert ends_by_itself(process, process.close)
+
+
+def ends_by_itself(process: LandingProcess, act: Callable[[], object]) -> bool:
+    """Whether it ends before somebody kills the process."""
+    late = threading.Event()
+
+    def kill_late() -> None:
+        late.set()
+        process.kill()
+
+    rescue = threading.Timer(20, kill_late)
+    rescue.start()
+    act()
+    rescue.cancel()
+    return not late.is_set()
 
 
 def test_a_failure_in_its_process_is_told(store_url: str, tmp_path: Path) -> None:
