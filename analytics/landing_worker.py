@@ -80,23 +80,22 @@ class LandingWorker:
         return Turn(leads=True, rows=landed.rows, lag_seconds=landed.lag_seconds)
 
     def _tidy(self, lander: "Lander", landed: "Landed") -> None:
-        """A step of the upkeep that is due, or a merge: what is landed next waits for no more.
+        """Upkeep that fails is in the log, and begun again when it is due: landing goes on."""
+        try:
+            self._take_step(lander, landed)
+        except Exception as error:
+            if not is_known(error):
+                raise
+            log.warning("upkeep_failed", reason=said_by(error))
+            self._let_go()  # after an error of its DuckDB a lander begins anew
+            self._maintained_at = time.monotonic()
 
-        Upkeep that fails is in the log, and begun again when it is due: landing goes on.
-        """
+    def _take_step(self, lander: "Lander", landed: "Landed") -> None:
+        """A step of the upkeep that is due, or a merge: what is landed next waits for no more."""
         if self._upkeep is None and self._is_upkeep_due():
             self._upkeep = lander.upkeep()
         if self._upkeep is not None:
-            try:
-                goes_on = next(self._upkeep, None) is not None
-            except Exception as error:
-                if not is_known(error):
-                    raise
-                log.warning("upkeep_failed", reason=said_by(error))
-                self._let_go()  # after an error of its DuckDB a lander begins anew
-                self._maintained_at = time.monotonic()
-                return
-            if goes_on:
+            if next(self._upkeep, None) is not None:
                 return
             self._upkeep, self._maintained_at = None, time.monotonic()
         lander.merge(self._room(landed))

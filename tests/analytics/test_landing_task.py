@@ -343,6 +343,21 @@ def test_where_upkeep_fails_landing_goes_on_and_says_so(
     assert ([line["event"] for line in logged], landed["events"]) == (["upkeep_failed"], 5)
 
 
+def test_where_small_files_cannot_be_looked_for_what_was_landed_is_told(
+    store: Store, store_url: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise duckdb.IOException("the catalog is busy")
+
+    monkeypatch.setattr("analytics.landing.small_files", refuses)
+    put_events(store, 2)
+    worker = LandingWorker(store_url, place, HistorySettings(upkeep_seconds=3600))
+    with capture_logs() as logged:
+        landed = worker.turn().rows
+    worker.close()
+    assert (landed, [line["event"] for line in logged]) == ({"events": 2}, ["upkeep_failed"])
+
+
 class Scraped:
     """How far behind the history is, as /metrics says, by a clock that only the test moves."""
 
