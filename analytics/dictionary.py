@@ -67,7 +67,12 @@ EVENTS = Table(
         Column("verified", FLAG, "", "a signature or secret bound it to its sender"),
         Column("suspected_replay", FLAG, "", "its signed content was seen under another id"),
         Column("body_bytes", COUNT, "bytes", "size of `body` as it came"),
-        Column("body", WORD, "", "the item's JSON, or the delivery's body as text"),
+        Column(
+            "body",
+            WORD,
+            "",
+            "the item's JSON, or the delivery's body as text; of a packed one 1 MiB",
+        ),
         LANDED,
     ),
 )

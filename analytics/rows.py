@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from analytics.dictionary import Table
+from service.lifecycle.person_scan import unpack
 from service.receiving.refusals import prefix_of
 
 ARROW: dict[str, pa.DataType] = {
@@ -35,6 +36,7 @@ DELIVERY_COLUMNS = (
     "body_bytes",
 )
 IDS_AT_ONCE = 1_000  # in the text of one statement
+UNPACKED_BYTES = 1 << 20  # of a packed body: few bytes may stand for many
 
 
 def to_arrow(
@@ -103,9 +105,19 @@ def _event_facts(delivery: Any, payload: str | None) -> tuple[Any, ...]:
     _, preset, method, url, address, key, verified, raw = delivery
     if payload is not None:
         raw = payload.encode()
-    body = bytes(raw).decode("utf-8", "replace") if raw else None
     size = len(raw) if raw else None
-    return (preset, method, url, _prefix(address), key, verified, body, size)
+    return (preset, method, url, _prefix(address), key, verified, _text(raw), size)
+
+
+def _text(raw: bytes | None) -> str | None:
+    """A body as a person reads it."""
+    if not raw:
+        return None
+    body = bytes(raw)
+    try:
+        return body.decode()
+    except UnicodeDecodeError:  # as every gzip body
+        return (unpack(body, UNPACKED_BYTES) or body).decode("utf-8", "replace")
 
 
 _prefix: Callable[[str], str] = lru_cache(maxsize=65_536)(prefix_of)

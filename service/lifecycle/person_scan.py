@@ -107,12 +107,12 @@ def forms_of(value: str | bytes) -> Iterator[str]:
         yield unquote_plus(value).casefold()
 
 
-def unpack(value: bytes) -> bytes | None:
-    """A gzip or zlib body unpacked, as far as 64 MiB; None where it is neither."""
+def unpack(value: bytes, limit: int = MAX_UNPACKED_BYTES) -> bytes | None:
+    """A gzip or zlib body unpacked, as far as the limit; None where it is neither."""
     if not value.startswith((b"\x1f\x8b", b"\x78")):
         return None
     try:
-        return zlib.decompressobj(wbits=47).decompress(value, MAX_UNPACKED_BYTES)
+        return zlib.decompressobj(wbits=47).decompress(value, limit)
     except zlib.error:
         return None
 

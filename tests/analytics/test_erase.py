@@ -116,7 +116,7 @@ def test_what_the_store_finds_goes_from_the_history_however_it_is_written(
     assert events_in(place) == []
 
 
-@pytest.mark.parametrize("form", [form for form in FORMS if "compressed" not in form])
+@pytest.mark.parametrize("form", FORMS)
 def test_what_the_store_no_longer_holds_goes_however_it_is_written(
     store: Store, lander: Lander, place: Place, form: str
 ) -> None:

@@ -1,5 +1,6 @@
 """What landing promises, on both stores: each fact once, whatever happens on the way."""
 
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -118,6 +119,14 @@ def test_a_body_that_is_not_text_is_landed_readable(
     put_events(store, 1, body=b"\xff\x00ok")
     lander.land()
     assert history.sql("SELECT body FROM events").item() == "\ufffd\ufffdok"
+
+
+def test_a_packed_body_is_landed_unpacked(store: Store, lander: Lander, history: History) -> None:
+    packed = gzip.compress('{"a": "é"}'.encode())
+    put_events(store, 1, body=packed)
+    lander.land()
+    found = history.sql("SELECT body, body_bytes FROM events").row(0)
+    assert found == ('{"a": "é"}', len(packed))
 
 
 def test_tags_become_a_list(store: Store, lander: Lander, history: History) -> None:
