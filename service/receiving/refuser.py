@@ -70,9 +70,16 @@ class Refuser:
         source = call.source if call.endpoint else UNKNOWN_SOURCE
         self._refusals.count(source, turned.reason, call.address, at)
         self._metrics.refused.labels(source, turned.reason).inc()
-        if turned.status < 500 and turned.reason not in NOT_THE_ADDRESSES_FAULT:
+        if is_the_addresses_fault(turned):
             self._strangers.take(counted_by(call.address), time.monotonic())
         return refusal_answer(turned)
+
+
+def is_the_addresses_fault(turned: Turned) -> bool:
+    """Whether it counts against the address: also a key in vain, which strangers can ask for."""
+    if turned.status >= 500:
+        return turned.reason == "key_unavailable"
+    return turned.reason not in NOT_THE_ADDRESSES_FAULT
 
 
 def turned_by(call: Call, error: BaseException) -> Turned:

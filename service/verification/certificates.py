@@ -11,6 +11,7 @@ from service.verification.fetching import KeyCache
 from service.verification.known import KnownKeys
 
 ONLY = "certificate"
+MAX_URL_CHARACTERS = 1_000
 
 
 class Certificates:
@@ -30,7 +31,9 @@ class Certificates:
         return self._given or self._cache.key(url, ONLY)
 
     def allows(self, url: str) -> bool:
-        """Whether an address is https on an allowed host, without port, user or fragment."""
+        """Whether a short address is https on an allowed host, without port, user or fragment."""
+        if len(url) > MAX_URL_CHARACTERS:
+            return False
         try:
             parts = urlsplit(url)
             bare = parts.netloc == (parts.hostname or "") and not parts.fragment

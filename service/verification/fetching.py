@@ -1,14 +1,15 @@
 """Fetch public keys and certificates: bounded, single-flight, cached, with failures remembered.
 
-Which address is fetched is decided by the preset or checked against the provider's hosts; nothing
-that a stranger sends chooses it.
+The preset names the address, or a delivery that nothing has proven yet: then it is on one of the
+provider's hosts. A stranger has that much say, so whatever is kept or under way has a limit.
 """
 
 import asyncio
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
 
@@ -18,6 +19,15 @@ from service.verification.known import Fetch
 FETCH_SECONDS = 5.0
 MAX_FETCHED_BYTES = 256 * 1024
 MAX_ADDRESSES = 64
+MAX_UNDER_WAY = 8
+
+T = TypeVar("T")
+
+
+@cache
+def usual_authorities() -> ssl.SSLContext:
+    """What checks the certificates of servers, made once: that takes 20 ms."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def fetch_https(
@@ -38,7 +48,7 @@ async def fetch_https(
         async with (
             asyncio.timeout(FETCH_SECONDS),
             httpx.AsyncClient(
-                trust_env=False, follow_redirects=False, verify=trusted or True
+                trust_env=False, follow_redirects=False, verify=trusted or usual_authorities()
             ) as client,
             client.stream(method, url, content=body, headers=headers) as response,
         ):
@@ -64,8 +74,10 @@ class Held(NamedTuple):
 class KeyCache:
     """Keys of some addresses. `key` never waits: it raises `KeyMissing`, whose `load` fetches.
 
-    Keys are fresh for an hour and, while their address is down, good for a day. An unknown key id
-    leads to at most one fetch a minute, a failed fetch to none for half a minute.
+    Keys are fresh for an hour and, while their address is down, good for a day. An id that is not
+    among the keys of its address leads to at most one fetch a minute, a failed fetch to none for
+    half a minute. An address that tells one key at a time, to whoever posts its id, counts once
+    for all ids that it has not told yet.
     """
 
     def __init__(
@@ -94,7 +106,7 @@ class KeyCache:
         """The key of that id. Raises `KeyMissing`, or `Refused` unknown_key, key_unavailable."""
         now, place = self._clock(), _place(url, body)
         held = self._held.get(place)
-        failed_at, failure = self._failed.get(place, (-1e9, ""))
+        failed_at, failure = self._failed.get(place if held else url, (-1e9, ""))
         failing = now - failed_at < self._failed_seconds
         if held is not None and key_id in held.keys:
             age = now - held.fetched_at
@@ -109,30 +121,39 @@ class KeyCache:
     async def load(self, url: str, body: bytes | None = None) -> None:
         """Fetch the keys of an address; callers at the same time share one fetch.
 
-        Raises `Refused("key_unavailable")` when that failed and nothing older may stand in.
+        Raises `Refused("key_unavailable")` when that failed and nothing older may stand in, or too
+        many fetches are under way.
         """
         place = _place(url, body)
         task = self._under_way.get(place)
         if task is None:
+            if len(self._under_way) >= MAX_UNDER_WAY:
+                raise _unavailable(url, f"{MAX_UNDER_WAY} fetches are under way")
             task = asyncio.create_task(self._load(url, body, place))
             self._under_way[place] = task
             task.add_done_callback(lambda _: self._under_way.pop(place, None))
         await asyncio.shield(task)
-        failure = self._failed.get(place)
-        if failure is not None and place not in self._held:
-            raise _unavailable(url, failure[1])
+        if place not in self._held:
+            raise _unavailable(url, self._failed.get(url, (0.0, "failed"))[1])
 
     async def _load(self, url: str, body: bytes | None, place: str) -> None:
         try:
             content = await (self._fetch(url) if body is None else self._fetch(url, body))
             keys = self._parse(content)
         except (OSError, ValueError) as error:
-            self._failed[place] = (self._clock(), str(error) or type(error).__name__)
+            failure = (self._clock(), str(error) or type(error).__name__)
+            _keep(self._failed, place if place in self._held else url, failure)
             return
-        while len(self._held) >= MAX_ADDRESSES:
-            self._held.pop(next(iter(self._held)))
-        self._held[place] = Held(keys, self._clock())
+        _keep(self._held, place, Held(keys, self._clock()))
         self._failed.pop(place, None)
+
+
+def _keep(kept: dict[str, T], name: str, value: T) -> None:
+    """Keep a value, and forget the oldest of too many."""
+    kept.pop(name, None)
+    kept[name] = value
+    if len(kept) > MAX_ADDRESSES:
+        del kept[next(iter(kept))]
 
 
 def _place(url: str, body: bytes | None) -> str:

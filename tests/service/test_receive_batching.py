@@ -276,6 +276,14 @@ def test_a_key_that_cannot_be_had_now_is_not_the_senders_fault(
     assert (answer.status_code, answer.json()["reason"]) == (503, "key_unavailable")
 
 
+def test_a_sender_whose_keys_cannot_be_had_is_limited_too(kept: Store, fetched: Fetched) -> None:
+    fetched.answers = (OSError("down"),)
+    with receiving(kept, {"a": fetched}, unverified_per_minute=2) as here:
+        made = fetched.delivery(url=PUBLIC_URL)
+        codes = [here.send("a", made).status_code for _ in range(3)]
+    assert codes == [503, 503, 429]
+
+
 def test_many_at_once_over_http_are_all_stored(kept: Store) -> None:
     source = Source()
 

@@ -1,4 +1,4 @@
-"""Public keys that are fetched: once, bounded, remembered, and never where a stranger says."""
+"""Deliveries that certificates, tokens and functions of their own sign."""
 
 import asyncio
 import json
@@ -13,118 +13,9 @@ from service.preset import load_preset
 from service.receiving.request import KeyMissing, Refused, Request
 from service.signing.new_keys import new_keys
 from service.verification.certificates import Certificates
-from service.verification.fetching import KeyCache, fetch_https
 from service.verification.known import NOTHING_KNOWN, KnownKeys
 from service.verification.sns import HOSTS
 from service.verification.verify import compile_verifier
-
-URL = "https://keys.example/jwks"
-
-
-class Endpoint:
-    """A key endpoint with a clock: answers what it holds, fails while it is down."""
-
-    def __init__(self, keys: dict[str, str]) -> None:
-        self.keys = keys
-        self.down = False
-        self.asked = 0
-        self.now = 0.0
-
-    async def fetch(self, url: str, body: bytes | None = None) -> bytes:
-        self.asked += 1
-        await asyncio.sleep(0)
-        if self.down:
-            raise OSError("answered 500")
-        return json.dumps(self.keys).encode()
-
-    def cache(self) -> KeyCache:
-        return KeyCache(json.loads, self.fetch, clock=lambda: self.now)
-
-
-async def get(cache: KeyCache, key_id: str) -> Any:
-    try:
-        return cache.key(URL, key_id)
-    except KeyMissing as missing:
-        await missing.load()
-        return cache.key(URL, key_id)
-
-
-def refusal(cache: KeyCache, key_id: str) -> str:
-    with pytest.raises(Refused) as caught:
-        asyncio.run(get(cache, key_id))
-    return caught.value.reason
-
-
-def test_a_key_is_fetched_once_and_kept() -> None:
-    endpoint = Endpoint({"a": "key"})
-    cache = endpoint.cache()
-    assert [asyncio.run(get(cache, "a")) for _ in range(3)] == ["key"] * 3
-    assert endpoint.asked == 1
-
-
-def test_callers_at_the_same_time_share_one_fetch() -> None:
-    endpoint = Endpoint({"a": "key"})
-    cache = endpoint.cache()
-
-    async def many() -> list[Any]:
-        return await asyncio.gather(*(get(cache, "a") for _ in range(50)))
-
-    assert asyncio.run(many()) == ["key"] * 50
-    assert endpoint.asked == 1
-
-
-def test_an_unknown_key_leads_to_one_fetch_a_minute() -> None:
-    endpoint = Endpoint({"a": "key"})
-    cache = endpoint.cache()
-    for number in range(20):
-        assert refusal(cache, f"forged-{number}") == "unknown_key"
-    assert endpoint.asked == 1
-
-
-def test_a_rotated_key_is_found_after_a_minute() -> None:
-    endpoint = Endpoint({"a": "old"})
-    cache = endpoint.cache()
-    asyncio.run(get(cache, "a"))
-    endpoint.keys, endpoint.now = {"b": "new"}, 61.0
-    assert asyncio.run(get(cache, "b")) == "new"
-
-
-def test_an_endpoint_that_is_down_is_asked_once_and_then_left_alone() -> None:
-    endpoint = Endpoint({})
-    endpoint.down = True
-    cache = endpoint.cache()
-    assert [refusal(cache, "a") for _ in range(5)] == ["key_unavailable"] * 5
-    assert endpoint.asked == 1
-
-
-def test_an_endpoint_that_is_up_again_is_asked_again() -> None:
-    endpoint = Endpoint({"a": "key"})
-    endpoint.down = True
-    cache = endpoint.cache()
-    refusal(cache, "a")
-    endpoint.down, endpoint.now = False, 31.0
-    assert asyncio.run(get(cache, "a")) == "key"
-
-
-def test_an_older_key_stands_in_while_the_endpoint_is_down() -> None:
-    endpoint = Endpoint({"a": "key"})
-    cache = endpoint.cache()
-    asyncio.run(get(cache, "a"))
-    endpoint.down, endpoint.now = True, 3_700.0
-    assert asyncio.run(get(cache, "a")) == "key"
-
-
-def test_content_that_is_no_key_counts_as_down() -> None:
-    async def fetch(url: str, body: bytes | None = None) -> bytes:
-        return b"<html>"
-
-    assert refusal(KeyCache(json.loads, fetch), "a") == "key_unavailable"
-
-
-@pytest.mark.parametrize("url", ["http://keys.example/", "file:///etc/passwd", "ftp://x/", ""])
-def test_only_https_is_fetched(url: str) -> None:
-    with pytest.raises(OSError, match="only https"):
-        asyncio.run(fetch_https(url))
 
 
 @pytest.mark.parametrize(
@@ -143,6 +34,7 @@ def test_only_https_is_fetched(url: str) -> None:
         "https://sns.a/b.amazonaws.com/x.pem",
         "https://sns.eu-west-1.amazonaws.com/x.pem\n",
         "https://[::1/x.pem",
+        f"https://sns.eu-west-1.amazonaws.com/{'x' * 1_000}.pem",
         "",
     ],
 )
