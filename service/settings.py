@@ -31,7 +31,8 @@ class ReceiveSettings(Section):
     unverified_per_minute: int = Field(
         default=600,
         ge=1,
-        description="refused deliveries one address may send in a minute before it gets 429",
+        description="refused deliveries and unsigned handshakes one address may send in a minute"
+        " before it gets 429",
     )
     body_timeout_seconds: float = Field(
         default=20,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from service.preset import Preset
-from service.receiving.request import Payload, Request
+from service.receiving.request import Payload, Refused, Request
 from service.verification.keys import same_text
 
 MAX_CHALLENGE_CHARACTERS = 2_048
@@ -65,7 +65,7 @@ class Handshaker:
         self._verify_token = verify_token
 
     def unsigned(self, request: Request, *, pairing: bool = False) -> Reply | None:
-        """The answer to a handshake that carries no signature."""
+        """The answer to a handshake that carries no signature. Raises `Refused`."""
         if not self._unsigned:
             return None
         terms = Terms(self._secrets, self._verify_token, pairing)
@@ -145,7 +145,7 @@ def _meta(request: Request, terms: Terms) -> Reply | None:
     given = request.query.get("hub.verify_token", "")
     tokens = [terms.verify_token] if terms.verify_token else terms.secrets
     if not any([same_text(given, token) for token in tokens]):  # noqa: C419 - constant time
-        return Reply(403, TEXT, "verify token does not match")
+        raise Refused("verify_token_mismatch", "verify token does not match")
     return Reply(200, TEXT, challenge, (("X-Content-Type-Options", "nosniff"),))
 
 

@@ -153,13 +153,21 @@ class Receiver:
         pairing = self._watch is not None and endpoint.source in self._watch.open
         reply = endpoint.reader.handshakes.unsigned(request, pairing=pairing)
         if reply is not None:
-            self.greet(call, reply)
+            self._greet_stranger(call, reply)
         elif request.method in endpoint.methods:
             self._batching.take(endpoint, request, call.address, call)
         else:
             allow = ", ".join(sorted(endpoint.methods))
             message = f"{request.method[:20]}; this source takes {allow}"
             raise Turned(405, "method_not_allowed", message, allow=allow)
+
+    def _greet_stranger(self, call: Call, reply: Reply) -> None:
+        """Answer an unsigned handshake: it counts against its address, and only pairing is told."""
+        self._refuser.take(call.address)
+        if reply.pairing_secret is not None:
+            self.greet(call, reply)
+        else:
+            call.tell(greeting(reply))
 
     def greet(self, call: Call, reply: Reply) -> None:
         """Answer a handshake, once all that it asks for is on disk."""
@@ -170,7 +178,9 @@ class Receiver:
         assert endpoint is not None
         await self._pair(endpoint, reply, call.address)
         await self._confirm_later(endpoint, reply)
-        call.tell(self._handshake(endpoint, reply))
+        self._by_source[endpoint.source].received("handshake")
+        log.info("handshake", source=endpoint.source, status=reply.status)
+        call.tell(greeting(reply))
 
     async def _fetch_key(self, call: Call, missing: KeyMissing) -> None:
         """Fetch the key that a signature needs, then take the request again, once."""
@@ -254,11 +264,11 @@ class Receiver:
             work = confirmation(self._store, endpoint.source, reply.confirm_url, at)
             await self._store.write(enqueue_each, work)
 
-    def _handshake(self, endpoint: Endpoint, reply: Reply) -> Answer:
-        self._by_source[endpoint.source].received("handshake")
-        log.info("handshake", source=endpoint.source, status=reply.status)
-        headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
-        return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
+
+def greeting(reply: Reply) -> Answer:
+    """The answer to a handshake."""
+    headers = tuple((n.encode(), v.encode("latin-1", "replace")) for n, v in reply.headers)
+    return Answer(reply.status, reply.body.encode(), reply.content_type, headers)
 
 
 def is_early(error: Exception) -> bool:

@@ -25,7 +25,7 @@ log = structlog.get_logger("hooksift.receive")
 
 
 class Refuser:
-    """Answers what is not accepted, and knows which addresses had too much refused."""
+    """Answers what is not accepted, and knows which addresses sent too much that nothing proved."""
 
     def __init__(
         self,
@@ -47,6 +47,10 @@ class Refuser:
         if self._strangers.left(counted, now) < 1:
             wait = self._strangers.wait_seconds(counted, now)
             raise Turned(429, "address_rate", "too many refused deliveries from you", wait)
+
+    def take(self, address: str) -> None:
+        """Count one more request of this address that nothing proved."""
+        self._strangers.take(counted_by(address), time.monotonic())
 
     def refuse(self, call: Call, error: BaseException, *, keep: bool = False) -> None:
         """Tell a call why it is not accepted; `keep` its bytes where the source has a quarantine.
@@ -71,7 +75,7 @@ class Refuser:
         self._refusals.count(source, turned.reason, call.address, at)
         self._metrics.refused.labels(source, turned.reason).inc()
         if is_the_addresses_fault(turned):
-            self._strangers.take(counted_by(call.address), time.monotonic())
+            self.take(call.address)
         return refusal_answer(turned)
 
 
