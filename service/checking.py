@@ -110,6 +110,7 @@ def check_source(settings: ServiceSettings, name: str, source: SourceSettings) -
     if not any(problem.severity == "error" for problem in unresolved):
         yield from check_compiles(settings, name, source, preset)
     yield from check_protection(settings, where, source, preset)
+    yield from check_verify_token(where, source, preset)
     if source.schemas and source.schema_failure == "quarantine" and not source.quarantine:
         yield Problem(
             "error",
@@ -138,30 +139,33 @@ def nearest_preset(settings: ServiceSettings, source: SourceSettings) -> str:
 
 def check_secrets(where: str, source: SourceSettings) -> Iterator[Problem]:
     """Secrets that cannot be read, stand in the config, or lie open."""
-    for reference in source.secrets:
+    references = [(f"{where}.secret", reference) for reference in source.secrets]
+    if source.verify_token:
+        references.append((f"{where}.verify_token", source.verify_token))
+    for place, reference in references:
         if is_literal(reference):
-            yield literal(f"{where}.secret")
+            yield literal(place)
             continue
         try:
             secret = resolve(reference)
         except SettingsError as error:
-            yield told("error", f"{where}.secret", error)
+            yield told("error", place, error)
             continue
         if len(secret) < SHORT_SECRET_CHARACTERS:
             yield Problem(
                 "warning",
-                f"{where}.secret",
+                place,
                 f"{reference} has {len(secret)} characters and can be guessed",
                 f"use {SHORT_SECRET_CHARACTERS} at least, made at random",
             )
         if secret.startswith(PLACEHOLDER):
             yield Problem(
                 "warning",
-                f"{where}.secret",
+                place,
                 f"{reference} is the documentation's example, which everybody knows",
                 "make one at random, e.g. with: openssl rand -hex 32",
             )
-        yield from check_file_mode(where, reference)
+        yield from check_file_mode(place, reference)
 
 
 def literal(where: str) -> Problem:
@@ -180,11 +184,11 @@ def told(severity: Literal["error", "warning"], where: str, error: Exception) ->
     return Problem(severity, where, what or remedy, remedy)
 
 
-def check_file_mode(where: str, reference: str) -> Iterator[Problem]:
+def check_file_mode(place: str, reference: str) -> Iterator[Problem]:
     """A secret's file that other users of the machine may read."""
     kind, _, path = reference.partition(":")
     if kind == "file" and Path(path).stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        yield Problem("warning", f"{where}.secret", f"others may read {path}", f"chmod 600 {path}")
+        yield Problem("warning", place, f"others may read {path}", f"chmod 600 {path}")
 
 
 def check_compiles(
@@ -219,6 +223,17 @@ def check_protection(
             f"{where}.public_url",
             f"{preset.title} signs the URL it calls, which is not known here",
             'set receive.public_url = "https://hooks.example.com"',
+        )
+
+
+def check_verify_token(where: str, source: SourceSettings, preset: Preset) -> Iterator[Problem]:
+    """A URL check that nothing could pass."""
+    if "meta" in preset.handshake.split() and not source.verify_token:
+        yield Problem(
+            "warning",
+            f"{where}.verify_token",
+            f"without one the URL cannot be verified at {preset.title}",
+            'make one at random, set verify_token = "env:NAME", and give it to the provider',
         )
 
 

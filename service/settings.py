@@ -106,6 +106,10 @@ class SourceSettings(Section):
         default=[],
         description="env:NAME or file:PATH; a list while a secret is being rotated",
     )
+    verify_token: str = Field(
+        default="",
+        description="env:NAME or file:PATH; what Meta must say to have its URL verified",
+    )
     authentication: str = Field(
         default="",
         description="for presets without a signature: path, basic, bearer, header:NAME,"

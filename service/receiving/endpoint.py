@@ -133,12 +133,18 @@ def compile_endpoint(
             f"{where}.preset: no preset {settings.preset!r}; `hooksift presets` lists them"
         )
     secrets = [resolve(reference) for reference in settings.secrets]
+    verify_token = resolve(settings.verify_token) if settings.verify_token else None
     try:
         preset = prepared(presets[settings.preset], settings)
         by_pairing = pairs(preset, settings)
         if by_pairing:
             secrets = [paired_secret or token_hex(32)]
-        reader = compile_reader(preset, secrets, tolerance_seconds=settings.tolerance_seconds)
+        reader = compile_reader(
+            preset,
+            secrets,
+            tolerance_seconds=settings.tolerance_seconds,
+            verify_token=verify_token,
+        )
         schemas = compile_schemas(settings.schemas, settings.schema_version)
     except (PresetError, SchemaError) as error:
         raise SettingsError(f"{where}: {error}") from error

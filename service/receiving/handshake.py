@@ -138,13 +138,12 @@ def _get_challenge(request: Request, _: Terms) -> Reply | None:
 
 
 def _meta(request: Request, terms: Terms) -> Reply | None:
-    """Echo only to who knows the verify token (the source's, or one of its secrets)."""
+    """Echo only to who knows the source's verify token."""
     challenge = _challenge(request.query.get("hub.challenge"))
     if request.method != "GET" or challenge is None:
         return None
     given = request.query.get("hub.verify_token", "")
-    tokens = [terms.verify_token] if terms.verify_token else terms.secrets
-    if not any([same_text(given, token) for token in tokens]):  # noqa: C419 - constant time
+    if terms.verify_token is None or not same_text(given, terms.verify_token):
         raise Refused("verify_token_mismatch", "verify token does not match")
     return Reply(200, TEXT, challenge, (("X-Content-Type-Options", "nosniff"),))
 

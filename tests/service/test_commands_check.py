@@ -56,6 +56,10 @@ def test_a_good_config_ends_in_zero_and_says_what_it_comes_to(command: CommandLi
 ERRORS = {
     'preset = "githb"': ("sources.b.preset", "did you mean 'github'?"),
     'preset = "github"': ("sources.b", "a secret"),
+    'preset = "meta"\nsecret = "env:OTHER"\nverify_token = "env:NOT_SET"': (
+        "sources.b.verify_token",
+        "export it",
+    ),
     'preset = "github"\nsecret = "env:NOT_SET"': ("sources.b.secret", "export it"),
     'preset = "github"\nsecret = "file:/no/such"': ("sources.b.secret", "create the file"),
     'preset = "github"\nsecret = "env:GOOD"\n[sources.b.override]\nack = 7': ("sources.b", "ack"),
@@ -107,6 +111,11 @@ WARNINGS = {
     'preset = "github"\nsecret = "env:GOOD"': (
         "sources.a.secret, sources.b.secret",
         "share a secret",
+    ),
+    'preset = "meta"\nsecret = "env:OTHER"': ("sources.b.verify_token", "cannot be verified"),
+    'preset = "meta"\nsecret = "env:OTHER"\nverify_token = "itself, a long one"': (
+        "sources.b.verify_token",
+        "stands in the config",
     ),
     'preset = "uptime_kuma"': ("sources.b", "anybody may send"),
 }

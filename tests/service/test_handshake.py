@@ -234,6 +234,7 @@ def test_a_shared_handshake_is_answered_as_it_says(vector: dict[str, Any]) -> No
         asked.get("body", "").encode(),
         pairing=name == "notion",
         secrets=(vector.get("secret", "s"),),
+        verify_token=vector.get("secret"),
         **headers,
     )
     assert reply is not None

@@ -48,6 +48,17 @@ def test_a_wrong_verify_token_is_a_refusal(kept: Store) -> None:
     assert [row.reason for row in rows(kept, "refusals")] == ["verify_token_mismatch"]
 
 
+def test_the_source_s_verify_token_is_the_one(kept: Store) -> None:
+    with receiving(kept, {"a": Source("meta", {"verify_token": "mine"})}) as here:
+        answer = here.client.get(GUESS.replace("guess", "mine"))
+    assert (answer.status_code, answer.text) == (200, "1158")
+
+
+def test_the_secret_is_no_verify_token(kept: Store) -> None:
+    with receiving(kept, {"a": Source("meta", {"secret": "s3cret"})}) as here:
+        assert here.client.get(GUESS.replace("guess", "s3cret")).status_code == 401
+
+
 def test_verify_tokens_can_be_guessed_only_so_often(kept: Store) -> None:
     with receiving(kept, {"a": Source("meta")}, unverified_per_minute=2) as here:
         codes = [here.client.get(GUESS).status_code for _ in range(3)]
