@@ -13,6 +13,7 @@ from hmac import compare_digest
 
 from service.receiving.request import octets
 
+NONE_IS_SET = 'a secret is needed; set secret = "env:NAME"'
 Check = Callable[[bytes, Sequence[bytes]], bytes | None]
 
 HMAC_HASHES = {

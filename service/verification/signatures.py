@@ -12,7 +12,7 @@ from service.preset import Preset, Verification
 from service.receiving.request import Refused, Request
 from service.verification.candidates import body_before_proof, compile_find, compile_read
 from service.verification.content import compile_content
-from service.verification.keys import SecretError, compile_check
+from service.verification.keys import NONE_IS_SET, SecretError, compile_check
 from service.verification.timestamps import UNITS, check_window, seconds_of, seconds_of_value
 
 
@@ -47,7 +47,7 @@ class SignatureVerifier:
 
     def __init__(self, preset: Preset, secrets: Sequence[str], tolerance_seconds: float) -> None:
         if not secrets:
-            raise SecretError('a secret is needed; set secret = "env:NAME"')
+            raise SecretError(NONE_IS_SET)
         record = preset.verify
         self._find = compile_find(record.source)
         self._read = compile_read(record.format, record.split, record.alg)

@@ -8,6 +8,7 @@ from service.receiving.request import Request
 from service.verification.box import BoxVerifier
 from service.verification.contentful import ContentfulVerifier
 from service.verification.hubspot import HubSpotVerifier
+from service.verification.keys import NONE_IS_SET, SecretError
 from service.verification.known import KnownKeys
 from service.verification.paypal import PayPalVerifier
 from service.verification.signatures import Verified
@@ -37,6 +38,8 @@ def compile_special(
         return SnsVerifier(secrets, tolerance_seconds, known)
     if special == "paypal":
         return PayPalVerifier(secrets, tolerance_seconds, known)
+    if not secrets:
+        raise SecretError(NONE_IS_SET)
     if special == "contentful":
         return ContentfulVerifier(secrets, tolerance_seconds)
     if special == "twilio":

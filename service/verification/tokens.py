@@ -14,7 +14,7 @@ from service.preset import JwtVerification, Preset
 from service.receiving.request import Refused, Request
 from service.verification.candidates import compile_find
 from service.verification.fetching import KeyCache
-from service.verification.keys import SecretError
+from service.verification.keys import NONE_IS_SET, SecretError
 from service.verification.known import KnownKeys
 from service.verification.signatures import Verified
 from service.verification.timestamps import check_window
@@ -175,7 +175,7 @@ def compile_keys(record: JwtVerification, secrets: Sequence[str], known: KnownKe
     if known.jwk is not None and kind != "secret":
         return _given_key(known.jwk)
     if not secrets or not all(secrets):
-        raise SecretError('a secret is needed; set secret = "env:NAME"')
+        raise SecretError(NONE_IS_SET)
     if kind == "secret":
         keys = [secret.encode() for secret in secrets]
         return lambda _: keys

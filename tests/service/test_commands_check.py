@@ -56,6 +56,8 @@ def test_a_good_config_ends_in_zero_and_says_what_it_comes_to(command: CommandLi
 ERRORS = {
     'preset = "githb"': ("sources.b.preset", "did you mean 'github'?"),
     'preset = "github"': ("sources.b", "a secret"),
+    'preset = "twilio"\npublic_url = "https://h.example/"': ("sources.b", "a secret"),
+    'preset = "contentful"\npublic_url = "https://h.example/"': ("sources.b", "a secret"),
     'preset = "meta"\nsecret = "env:OTHER"\nverify_token = "env:NOT_SET"': (
         "sources.b.verify_token",
         "export it",
