@@ -59,10 +59,10 @@ class TokenVerifier:
             )
         index = self._match(token, str(algorithm))
         signed_at = check_times(self._record, token.claims, now)
-        self._check_claims(token.claims, request)
+        named = self._check_claims(token.claims, request)
         if self._hash is not None:
             self._hash(token.claims, request.body)
-        return Verified(index, None, signed_at)
+        return Verified(index if named is None else named, None, signed_at)
 
     def _match(self, token: Token, algorithm: str) -> int:
         scheme = jwt.get_algorithm_by_name(algorithm)
@@ -74,8 +74,10 @@ class TokenVerifier:
                 continue
         raise Refused("signature_mismatch", "token is not signed by a known key")
 
-    def _check_claims(self, claims: Mapping[str, Any], request: Request) -> None:
+    def _check_claims(self, claims: Mapping[str, Any], request: Request) -> int | None:
+        """Which secret a claim names, where one must be named. Raises `Refused`."""
         record = self._record
+        named: int | None = None
         for name in record.require_claims:
             if name not in claims:
                 raise Refused("missing_claim", f"token has no claim {name}")
@@ -90,6 +92,9 @@ class TokenVerifier:
             accepted = self._secrets if value == "{secret}" else [value]
             if claims.get(name) not in accepted:
                 raise Refused("claim_mismatch", f"token's {name} is not the configured one")
+            if value == "{secret}":
+                named = self._secrets.index(claims[name])
+        return named
 
 
 def read_token(text: str, prefix: str) -> Token:

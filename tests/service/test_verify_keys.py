@@ -169,6 +169,13 @@ def test_keys_of_a_token_are_fetched_and_then_known() -> None:
     assert asked == ["https://www.googleapis.com/oauth2/v3/certs"]
 
 
+def test_the_account_that_a_token_names_is_the_secret_that_matched() -> None:
+    here = scene("gcp_pubsub")
+    secrets = ["new@p.iam.gserviceaccount.com", here.keys.receiver]
+    verifier = compile_verifier(here.preset, secrets, known=here.keys.known)
+    assert verifier.verify(here.send(), NOW).secret_index == 1
+
+
 def test_plaid_is_asked_for_the_key_by_its_id_with_the_credentials() -> None:
     preset = load_preset("plaid")
     keys = new_keys(preset)
