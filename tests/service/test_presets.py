@@ -248,3 +248,10 @@ def test_a_signed_body_whose_time_cannot_be_read_is_unparsable() -> None:
     request = Request("POST", URL, [("linear-signature", signature)], body)
     with pytest.raises(Unparsable):
         here.reader.verify(request, NOW)
+
+
+@pytest.mark.parametrize(("name", "last_retry_minutes"), [("freshdesk", 95), ("meta", 7 * 24 * 60)])
+def test_a_delivery_without_an_id_is_known_again_at_its_last_retry(
+    name: str, last_retry_minutes: int
+) -> None:
+    assert load_preset(name).repeat_window_seconds >= last_retry_minutes * 60
