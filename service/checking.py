@@ -58,7 +58,7 @@ def check_presets(settings: ServiceSettings) -> Iterator[Problem]:
         try:
             usable_preset(settings, name)
         except PresetError as error:
-            yield Problem("error", f"presets.{name}", str(error), "see docs/presets.md")
+            yield Problem("error", f"presets.{name}", str(error), "correct the key that it names")
 
 
 def usable_preset(settings: ServiceSettings, name: str) -> Preset | None:

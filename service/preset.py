@@ -67,7 +67,6 @@ class JwtVerification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_age_seconds: int | None = None
     leeway_seconds: int = 60
     body_hash: str = ""
-    hosts: list[str] = []
 
 
 class Ack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

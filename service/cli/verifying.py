@@ -97,8 +97,12 @@ def judge_vectors(path: Path, now: float) -> None:
         vectors = vectors_of(read_bytes(path).decode("utf-8", "replace"))
     except RecordingError as error:
         raise typer.BadParameter(f"{path}: {error}") from error
-    for vector in vectors:
-        judged = verify_vector({"provider": "", "now": now, **vector})
+    for number, vector in enumerate(vectors, 1):
+        try:
+            judged = verify_vector({"provider": "", "now": now, **vector})
+        except RecordingError as error:
+            name = vector.get("id", number)
+            raise typer.BadParameter(f"{path}: vector {name!r}: {error}") from error
         typer.echo(json.dumps({key: judged.get(key) for key in JUDGEMENT}))
 
 

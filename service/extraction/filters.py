@@ -110,9 +110,7 @@ def _named_pairs(elements: list[Any]) -> str | None:
     lines = []
     for element in elements[:MAX_LINES]:
         if type(element) is dict:
-            name = next(
-                (element[key] for key in ("name", "key", "title", "id") if key in element), ""
-            )
+            name = next((element[key] for key in NAMES if key in element), "")
             value = element.get("value")
         elif type(element) is list and len(element) == 2:
             name, value = element

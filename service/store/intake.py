@@ -63,8 +63,8 @@ class NewEvent(msgspec.Struct, frozen=True):
 class Arrival(msgspec.Struct, eq=False):
     """A verified request, read and split, that waits to be committed. Times in microseconds.
 
-    Either the delivery has a dedup key (`digest`) or its events have; `content_digest` is that of
-    what was signed, where the signature covers neither an id nor a time.
+    The delivery has a dedup key (`digest`), its events have, or both; `content_digest` is that of
+    what was signed, where the delivery has an id that the signature does not cover.
     """
 
     id: int

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from service.receiving.request import Refused
 from service.verification.fetching import KeyCache
+from service.verification.keys import SecretError
 from service.verification.known import KnownKeys
 
 ONLY = "certificate"
@@ -49,8 +50,11 @@ class Certificates:
 
 
 def public_key_of(pem: str) -> Any:
-    """The RSA public key of a PEM certificate. Raises ValueError."""
-    return _rsa_key(pem.encode(), "")
+    """The RSA public key of a PEM certificate. Raises `SecretError`."""
+    try:
+        return _rsa_key(pem.encode(), "")
+    except ValueError:
+        raise SecretError("the certificate is not PEM with an RSA key") from None
 
 
 def _fetched_key(content: bytes, owner: str) -> Any:

@@ -36,6 +36,16 @@ def _from_json(text: str) -> Headers:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RecordingError(f"headers are not JSON: {error}") from error
+    return pairs_of(data)
+
+
+def pairs_of(data: Any) -> Headers:
+    """Headers of an object, whose values may be lists, or of a list of pairs.
+
+    Raises RecordingError.
+    """
+    if not isinstance(data, dict | list):
+        raise RecordingError("headers are neither an object nor a list of [name, value] entries")
     pairs = data.items() if isinstance(data, dict) else [_pair(entry) for entry in data]
     return [
         (str(name).lower(), str(value))
@@ -47,7 +57,7 @@ def _from_json(text: str) -> Headers:
 def _pair(entry: Any) -> tuple[Any, Any]:
     if isinstance(entry, dict) and {"name", "value"} <= entry.keys():
         return entry["name"], entry["value"]
-    if isinstance(entry, list) and len(entry) == 2:
+    if isinstance(entry, list | tuple) and len(entry) == 2:
         return entry[0], entry[1]
     raise RecordingError("a JSON list of headers holds [name, value] or {name, value} entries")
 

@@ -6,6 +6,7 @@ receiver would fetch: `cert_pem`, `jwk`, or configure: `audience`.
 """
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from service.extraction.parse import parse
 from service.preset import Preset, PresetError, load_preset
 from service.receiving.request import IntakeError, Payload, Request, Unparsable
 from service.verification.known import KnownKeys
+from service.verification.recorded import RecordingError, pairs_of
 from service.verification.verify import compile_verifier
 
 Judgement = dict[str, Any]
@@ -24,6 +26,7 @@ def verify_vector(vector: Mapping[str, Any]) -> Judgement:
 
     The id and type are what the delivery claims, also where it is not valid. A vector that names
     no preset, or a secret that cannot be used, is not valid: reason `unknown_preset`, `bad_secret`.
+    Raises RecordingError for one that cannot be read.
     """
     try:
         preset = load_preset(str(vector["provider"]))
@@ -32,7 +35,7 @@ def verify_vector(vector: Mapping[str, Any]) -> Judgement:
     request = request_of(vector)
     secret = vector.get("secret") or []
     secrets = [secret] if isinstance(secret, str) else list(secret)
-    return judge(preset, secrets, request, float(vector["now"]), vector)
+    return judge(preset, secrets, request, _moment(vector["now"]), vector)
 
 
 def judge(
@@ -55,17 +58,30 @@ def judge(
 
 
 def request_of(vector: Mapping[str, Any]) -> Request:
-    """The request that a vector records."""
-    headers = vector.get("headers") or {}
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    """The request that a vector records. Raises RecordingError."""
     encoded = vector.get("body_base64")
+    try:
+        decoded = None if encoded is None else base64.b64decode(encoded)
+    except (ValueError, TypeError):
+        raise RecordingError("body_base64 is not base64") from None
     body = str(vector.get("body", "")).encode("utf-8", "surrogatepass")
     return Request(
         str(vector.get("method", "POST")),
         str(vector.get("url", "")),
-        [(str(name).lower(), str(value)) for name, value in pairs],
-        base64.b64decode(encoded) if encoded is not None else body,
+        pairs_of(vector.get("headers") or {}),
+        body if decoded is None else decoded,
     )
+
+
+def _moment(value: Any) -> float:
+    """A time as a vector says it."""
+    try:
+        moment = float(value)
+    except (ValueError, TypeError):
+        moment = math.nan
+    if not math.isfinite(moment):
+        raise RecordingError(f"now is {value!r}; it must be seconds since 1970")
+    return moment
 
 
 def claimed_identity(preset: Preset, request: Request) -> tuple[str | None, str | None]:

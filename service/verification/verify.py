@@ -63,6 +63,11 @@ def compile_verifier(
         if not secrets:
             return Unsigned()
         preset = with_authentication(preset, "path")
+    if preset.jwt is not None and tolerance_seconds is not None:
+        raise PresetError(
+            f"preset {preset.name}: tolerance_seconds has no effect on tokens;"
+            " set override = { jwt = { leeway_seconds = 60 } }"
+        )
     tolerance = preset.verify.tolerance_seconds if tolerance_seconds is None else tolerance_seconds
     try:
         special = compile_special(preset, secrets, tolerance, known)

@@ -240,6 +240,11 @@ def test_a_preset_of_the_config_that_is_wrong_is_an_error(command: CommandLine) 
     assert "algorithm" in found(command, config, "presets.mine").what
 
 
+def test_a_wrong_preset_s_remedy_names_no_page_that_is_not_there(command: CommandLine) -> None:
+    config = '[presets.mine]\nextends = "github"\nack = 7\n'
+    assert "docs/" not in found(command, config, "presets.mine").remedy
+
+
 def test_errors_end_in_one_and_come_first(command: CommandLine) -> None:
     command.configure('[sources.a]\npreset = "githb"\n[receive]\nhost = "0.0.0.0"\n')
     printed = command.run("check", code=1)

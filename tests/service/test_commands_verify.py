@@ -153,6 +153,33 @@ def test_a_vector_that_names_no_preset_is_not_valid(command: CommandLine, tmp_pa
     assert judged(command, tmp_path, {"id": 7})[0]["reason"] == "unknown_preset"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"now": "soon"}, "now is 'soon'"),
+        ({"now": None}, "now is None"),
+        ({"headers": [["X-Hub-Signature-256"]]}, "[name, value]"),
+        ({"headers": 7}, "headers"),
+        ({"body_base64": "abcde"}, "body_base64 is not base64"),
+    ],
+)
+def test_a_vector_that_cannot_be_read_is_named_with_what_is_wrong(
+    command: CommandLine, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "vectors.json").write_text(json.dumps([vector("github", **change)]))
+    printed = command.run("verify", "--vectors", tmp_path / "vectors.json", code=2)
+    told = " ".join(printed.replace("\u2502", "").split())
+    assert "vector 'github'" in told
+    assert words in told
+
+
+def test_a_broken_certificate_is_a_secret_that_cannot_be_used(
+    command: CommandLine, tmp_path: Path
+) -> None:
+    broken = vector("aws_sns", extra={"cert_pem": "-----BEGIN CERTIFICATE-----"})
+    assert judged(command, tmp_path, broken)[0]["reason"] == "bad_secret"
+
+
 def test_presets_lists_every_preset(command: CommandLine) -> None:
     printed = command.run("presets")
     assert [name for name in preset_names() if f"{name} " not in printed] == []

@@ -9,7 +9,7 @@ import jwt
 import pytest
 from deliveries import NOW, request_from, scene
 
-from service.preset import load_preset
+from service.preset import PresetError, load_preset
 from service.receiving.request import KeyMissing, Refused, Request
 from service.signing.new_keys import new_keys
 from service.verification.certificates import Certificates
@@ -131,6 +131,11 @@ def part(value: Any) -> str:
 )
 def test_another_token_is_refused(text: str, reason: str) -> None:
     assert monday_reason(text) == reason
+
+
+def test_a_timestamp_window_that_a_token_would_ignore_is_refused() -> None:
+    with pytest.raises(PresetError, match="leeway_seconds"):
+        compile_verifier(load_preset("monday"), ["s" * 40], tolerance_seconds=60)
 
 
 def test_a_public_key_is_never_used_as_an_hmac_secret() -> None:
