@@ -185,17 +185,11 @@ def _id_is_bound(preset: Preset, body_is_bound: bool, template: str) -> bool:
     )
 
 
-AUTHENTICATIONS: dict[str, dict[str, Any]] = {
-    "path": {"verify": {"from": "path", "format": "{raw}", "alg": "token"}},
-    "basic": {
-        "verify": {"from": "header:Authorization", "format": "Basic {raw}", "alg": "basic"},
-        "credential_headers": ["authorization"],
-    },
-    "bearer": {
-        "verify": {"from": "header:Authorization", "format": "Bearer {raw}", "alg": "token"},
-        "credential_headers": ["authorization"],
-    },
-    "none": {"verify": {"alg": "none"}},
+AUTHENTICATIONS: dict[str, dict[str, str]] = {
+    "path": {"from": "path", "format": "{raw}", "alg": "token"},
+    "basic": {"from": "header:Authorization", "format": "Basic {raw}", "alg": "basic"},
+    "bearer": {"from": "header:Authorization", "format": "Bearer {raw}", "alg": "token"},
+    "none": {"alg": "none"},
 }
 """Ways to prove a sender that the provider does not sign for; 'header:NAME' and 'query:NAME'
 name the place of a token themselves."""
@@ -206,21 +200,15 @@ def with_authentication(preset: Preset, way: str) -> Preset:
     data = msgspec.to_builtins(preset)
     data["jwt"] = None
     data["binds"] = None
-    data["verify"] = {}
     kind, _, name = way.partition(":")
-    if kind == "header" and name:
-        changes: dict[str, Any] = {
-            "verify": {"from": way, "alg": "token"},
-            "credential_headers": [name.lower()],
-        }
-    elif kind == "query" and name:
-        changes = {"verify": {"from": way, "alg": "token"}, "credential_query": [name]}
+    if kind in ("header", "query") and name:
+        data["verify"] = {"from": way, "alg": "token"}
     elif way in AUTHENTICATIONS:
-        changes = AUTHENTICATIONS[way]
+        data["verify"] = AUTHENTICATIONS[way]
     else:
         known = ", ".join([*AUTHENTICATIONS, "header:NAME", "query:NAME"])
         raise PresetError(f"preset {preset.name}: no authentication {way!r}; use one of {known}")
-    return preset_from(preset.name, {**data, **changes}, {})
+    return preset_from(preset.name, data, {})
 
 
 def preset_from(name: str, data: Mapping[str, Any], known: Mapping[str, Preset]) -> Preset:

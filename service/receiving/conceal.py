@@ -10,7 +10,7 @@ import msgspec
 from service.preset import Preset
 from service.receiving.request import Request
 
-ALWAYS = frozenset({"cookie", "proxy-authorization"})
+ALWAYS = frozenset({"authorization", "cookie", "proxy-authorization"})
 DIGEST_PREFIX = "digest:"
 
 
@@ -26,19 +26,34 @@ class Kept(msgspec.Struct, frozen=True):
 class Concealer:
     """What one preset's requests must not leave in the store."""
 
-    __slots__ = ("_body", "_headers", "_in_path", "_query")
+    __slots__ = ("_body", "_headers", "_in_path", "_proof", "_query")
 
     def __init__(self, preset: Preset, *, has_secrets: bool) -> None:
-        self._headers = ALWAYS | {name.lower() for name in preset.credential_headers}
+        places = _places_of(preset.jwt.source if preset.jwt else preset.verify.source)
+        headers = {name.lower() for kind, name in places if kind == "header"}
+        self._proof = frozenset(name.lower() for name in preset.credential_headers)
         self._query = frozenset(preset.credential_query)
         self._body = [path.split(".") for path in preset.credential_body]
-        self._in_path = preset.verify.source == "path" or (has_secrets and not preset.signed)
+        if _is_shared(preset):
+            self._proof |= headers
+            self._query |= {name for kind, name in places if kind == "query"}
+            found = [_keys_of(name) for kind, name in places if kind == "json"]
+            self._body += [keys for keys in found if keys not in self._body]
+        self._headers = self._proof | (ALWAYS - headers)
+        self._in_path = ("path", "") in places or (has_secrets and not preset.signed)
+
+    @property
+    def needs_payload(self) -> bool:
+        """Whether a body must have been parsed, so that its credentials are found."""
+        return bool(self._body)
 
     def conceal(self, request: Request, key: bytes) -> Kept:
         """The request without its credentials; the same objects where it has none."""
         headers, url, body = request.headers, request.url, request.body
         names = self._headers
+        changed = False
         if not request.has_none_of(names):
+            changed = not request.has_none_of(self._proof)
             headers = [(n, digest(v, key) if n in names else v) for n, v in headers]
         if self._in_path:
             url = _without_last_segment(url, key)
@@ -46,7 +61,7 @@ class Concealer:
             url = _without_query(url, self._query, key)
         if self._body:
             body = _without_fields(request, self._body, key)
-        changed = headers is not request.headers or url != request.url or body is not request.body
+        changed = changed or url != request.url or body is not request.body
         return Kept(headers, url, body, changed)
 
 
@@ -54,6 +69,24 @@ def digest(text: str, key: bytes) -> str:
     """A keyed digest: equal credentials are recognised, none can be read back."""
     value = text.encode("utf-8", "surrogatepass")
     return DIGEST_PREFIX + hashlib.blake2b(value, key=key[:64], digest_size=16).hexdigest()
+
+
+def _is_shared(preset: Preset) -> bool:
+    """Whether the proof is a secret that whoever reads it can send again, with another body."""
+    if preset.jwt is not None:
+        return not preset.jwt.body_hash
+    return preset.verify.alg in ("token", "basic")
+
+
+def _places_of(source: str) -> list[tuple[str, str]]:
+    """The kind and the name of each place of a source such as `header:A|query:b`."""
+    parts = [place.strip().partition(":") for place in source.split("|")]
+    return [(kind, name) for kind, _, name in parts]
+
+
+def _keys_of(path: str) -> list[str]:
+    """The keys of a path; which element of a list it means is left out: all are concealed."""
+    return [key for key in path.replace("[]", "").split(".") if key and not key.isdecimal()]
 
 
 def _without_last_segment(url: str, key: bytes) -> str:

@@ -83,7 +83,7 @@ def size_of(request: Request) -> int:
 def row_of(refusal: Refusal, row_id: int) -> tuple[Any, ...] | None:
     """The row to store, without credentials; None where they cannot be told from the rest."""
     endpoint, request = refusal.endpoint, refusal.request
-    if endpoint.preset.credential_body and request.payload is None:
+    if endpoint.reader.conceals_body and request.payload is None:
         try:
             endpoint.reader.parse(request)
         except Unparsable:

@@ -63,6 +63,11 @@ class Reader:
         )
         self._concealer = Concealer(preset, has_secrets=bool(secrets))
 
+    @property
+    def conceals_body(self) -> bool:
+        """Whether a body holds credentials: it must be parsed before it is concealed."""
+        return self._concealer.needs_payload
+
     def conceal(self, request: Request, digest_key: bytes) -> Kept:
         """What may be stored: credentials that the preset names are replaced by keyed digests."""
         return self._concealer.conceal(request, digest_key)

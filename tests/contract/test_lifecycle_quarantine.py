@@ -157,6 +157,17 @@ def test_a_credential_is_not_kept_and_so_it_cannot_be_taken_in(store: Store) -> 
     assert reverify(store, mended(made)) == {"concealed": 1}
 
 
+def test_a_secret_in_a_body_is_not_kept_where_only_the_verification_names_its_place(
+    store: Store,
+) -> None:
+    verify = {"from": "json:key", "format": "{raw}"}
+    made = source("bearer", override={"verify": verify})
+    with receiving(store, {"gh": made}) as running:
+        body = {"key": made.keys.sender}
+        assert running.client.post("/v1/webhooks/gh", json=body).status_code == 401
+    assert [made.keys.sender in str(row) for row in rows(store, "quarantine")] == [False]
+
+
 @pytest.mark.parametrize("written", ["/{}/", "/{}/x", "/x/{}/", "//{}%2f", "%2f{}/%2fx", "/{}%3f/"])
 def test_a_secret_in_a_path_is_not_kept_however_it_is_written(store: Store, written: str) -> None:
     made = Source("uptime_kuma", {"quarantine": 5})

@@ -17,6 +17,7 @@ from service.preset import (
     preset_names,
     with_authentication,
 )
+from service.receiving.conceal import digest
 from service.receiving.reading import compile_reader
 from service.receiving.request import Refused, Request, Unparsable
 
@@ -219,6 +220,66 @@ def test_other_ways_to_prove_a_sender_can_be_chosen(
     assert kept.changed
 
 
+@pytest.mark.parametrize(
+    ("place", "headers", "url", "body"),
+    [
+        ("header:X-Api-Key", [("x-api-key", "s3cret")], URL, b"{}"),
+        ("query:key", [], f"{URL}?key=s3cret", b"{}"),
+        ("json:parts[].0.key", [], URL, b'{"parts":[[{"key":"s3cret"}]]}'),
+        ("header:X-Old|header:X-New", [("x-new", "s3cret")], URL, b"{}"),
+    ],
+)
+def test_a_secret_is_not_stored_wherever_a_users_preset_finds_it(
+    place: str, headers: list[tuple[str, str]], url: str, body: bytes
+) -> None:
+    verify = {"from": place, "format": "{raw}", "alg": "token"}
+    preset = preset_from("mine", {"extends": "bearer", "verify": verify}, {})
+    reader = compile_reader(preset, ["s3cret"])
+    request = Request("POST", url, headers, body)
+    request.payload = reader.parse(request)
+    assert reader.verify(request, NOW).secret_index == 0
+    kept = reader.conceal(request, b"key")
+    assert "s3cret" not in f"{kept.url}{kept.headers}{kept.body!r}"
+    assert kept.changed
+
+
+def test_a_token_that_proves_nothing_of_the_body_is_not_stored() -> None:
+    jwt = {"from": "header:X-Token", "algs": ["HS256"]}
+    preset = preset_from("mine", {"title": "Mine", "docs": "https://a.example", "jwt": jwt}, {})
+    kept = compile_reader(preset, ["s"]).conceal(
+        Request("POST", URL, [("x-token", "a.b.c")], b"{}"), b"key"
+    )
+    assert "a.b.c" not in str(kept.headers)
+
+
+@pytest.mark.parametrize("name", ["datadog", "opsgenie", "honeybadger", "freshdesk"])
+@pytest.mark.parametrize("way", ["basic", "bearer", "header:X-Other"])
+def test_a_credential_of_the_preset_is_concealed_whatever_proves_the_sender(
+    name: str, way: str
+) -> None:
+    usual = load_preset(name)
+    reader = compile_reader(with_authentication(usual, way), ["s3cret"])
+    request = Request("POST", URL, [(usual.credential_headers[0], "s3cret")], b"{}")
+    assert "s3cret" not in str(reader.conceal(request, b"key").headers)
+
+
+def test_a_password_of_the_url_is_not_stored_and_what_is_signed_can_still_be_verified() -> None:
+    here = scene("github")
+    sent = here.send()
+    request = Request("POST", URL, [*sent.headers, ("authorization", "Basic czNjcmV0")], sent.body)
+    kept = here.reader.conceal(request, b"key")
+    assert "czNjcmV0" not in str(kept.headers)
+    assert not kept.changed
+
+
+def test_a_signature_in_the_authorization_header_is_kept() -> None:
+    verify = {"from": "header:Authorization", "format": "HMAC {b64}"}
+    preset = preset_from("mine", {"extends": "hmac", "verify": verify}, {})
+    headers = [("authorization", "HMAC c2lnbmVk")]
+    kept = compile_reader(preset, ["s"]).conceal(Request("POST", URL, headers, b"{}"), b"key")
+    assert kept.headers is headers
+
+
 def test_an_unknown_way_to_prove_a_sender_is_named() -> None:
     with pytest.raises(PresetError, match="no authentication 'handshake'"):
         with_authentication(load_preset("pingdom"), "handshake")
@@ -255,3 +316,11 @@ def test_a_delivery_without_an_id_is_known_again_at_its_last_retry(
     name: str, last_retry_minutes: int
 ) -> None:
     assert load_preset(name).repeat_window_seconds >= last_retry_minutes * 60
+
+
+def test_a_credential_that_the_preset_names_and_verifies_is_one_digest() -> None:
+    here = scene("msgraph")
+    request = here.send()
+    here.reader.parse(request)
+    kept = here.reader.conceal(request, b"key")
+    assert digest(here.keys.receiver, b"key").encode() in kept.body
