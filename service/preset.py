@@ -122,7 +122,6 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     docs: str
     checked: str = ""
     notes: str = ""
-    extends: str = ""
     setup: list[str] = []
     accepts: list[str] = msgspec.field(default_factory=lambda: ["POST"])
     body: list[str] = msgspec.field(default_factory=lambda: ["json"])
@@ -217,7 +216,7 @@ def preset_from(name: str, data: Mapping[str, Any], known: Mapping[str, Preset])
     Raises `PresetError` that says which key is wrong.
     """
     merged = dict(data)
-    base = merged.get("extends", "")
+    base = merged.pop("extends", "")
     if base:
         if base not in known and base not in preset_names():
             raise PresetError(f"preset {name}: extends {base!r}, which is not a preset")

@@ -280,6 +280,12 @@ def test_a_signature_in_the_authorization_header_is_kept() -> None:
     assert kept.headers is headers
 
 
+def test_a_preset_that_extends_another_forgets_how_that_one_proved_the_sender() -> None:
+    presets = load_presets({"ours": {"extends": "bearer"}, "mine": {"extends": "ours"}})
+    mine = with_authentication(presets["mine"], "header:X-Key")
+    assert mine.verify.format == "{raw}"
+
+
 def test_an_unknown_way_to_prove_a_sender_is_named() -> None:
     with pytest.raises(PresetError, match="no authentication 'handshake'"):
         with_authentication(load_preset("pingdom"), "handshake")
