@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class S3Settings(BaseModel):
     """How to reach S3-compatible storage. Only read where `files` is an s3:// address."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     endpoint: str = Field(default="", description="host:port; empty means Amazon's own")
     region: str = Field(default="us-east-1", description="region of the bucket")
@@ -23,7 +23,7 @@ class S3Settings(BaseModel):
 class HistorySettings(BaseModel):
     """Where the history lives and how landing behaves."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     enabled: bool = Field(
         default=True, description="land with `hooksift serve`, in a process of its own"
@@ -62,11 +62,12 @@ class HistorySettings(BaseModel):
         " files, old snapshots and files go, memory that merges took is given back",
     )
     snapshot_hours: float = Field(
-        default=24, ge=0, description="how long old snapshots can be read (AT VERSION)"
+        default=24, ge=0, le=876_000, description="how long old snapshots can be read (AT VERSION)"
     )
     file_hours: float = Field(
         default=1,
         ge=0,
+        le=876_000,
         description="how long a replaced file stays for readers that still hold it open",
     )
     standby_seconds: float = Field(

@@ -14,7 +14,7 @@ STUB = "stub"
 class Section(BaseModel):
     """A section refuses keys it does not know: a misspelt key is an error, not a default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelSettings(Section):
@@ -117,7 +117,10 @@ class EnrichSettings(Section):
         default="US", pattern=r"^[A-Z]{2}$", description="where numbers without + are dialled"
     )
     reuse_lifetime_seconds: float = Field(
-        default=7 * 86_400, gt=0, description="how long one enrichment stands for copies"
+        default=7 * 86_400,
+        gt=0,
+        le=36_500 * 86_400,
+        description="how long one enrichment stands for copies",
     )
     example_count: int = Field(
         default=6, ge=0, le=50, description="labelled examples offered with an event; 0 for none"
@@ -127,7 +130,7 @@ class EnrichSettings(Section):
         default=64, ge=1, le=10_000, description="events waiting for models at a time"
     )
     lease_seconds: float = Field(
-        default=60, ge=1, description="how long a claim holds without a heartbeat"
+        default=60, ge=1, le=86_400, description="how long a claim holds without a heartbeat"
     )
     poll_seconds: float = Field(
         default=1, gt=0, description="how often to look when nobody wakes us"
@@ -150,7 +153,7 @@ class EnrichSettings(Section):
         default=60, gt=0, description="before the second claim; each further wait is 3 times longer"
     )
     max_retry_seconds: float = Field(
-        default=4 * 3600, gt=0, description="the longest wait between two claims"
+        default=4 * 3600, gt=0, le=365 * 86_400, description="the longest wait between two claims"
     )
 
     @field_validator("enrichers")

@@ -31,6 +31,10 @@ Refusing = Annotated[int, msgspec.Meta(ge=400, le=599)]
 """A status that says: it is not."""
 
 
+Window = Annotated[int, msgspec.Meta(ge=0, le=36_500 * 86_400)]
+"""Seconds for which a dedup key holds."""
+
+
 class PresetError(ValueError):
     """A preset's data is not a preset. The message names the preset, the key and the remedy."""
 
@@ -126,8 +130,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     accepts: list[str] = msgspec.field(default_factory=lambda: ["POST"])
     body: list[str] = msgspec.field(default_factory=lambda: ["json"])
     empty_body: bool = False
-    retry_window_seconds: int = 259_200
-    repeat_window_seconds: int = 900
+    retry_window_seconds: Window = 259_200
+    repeat_window_seconds: Window = 900
     credential_headers: list[str] = []
     credential_query: list[str] = []
     credential_body: list[str] = []

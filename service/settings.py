@@ -5,11 +5,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+Days = Annotated[float, Field(le=36_500)]
+"""Time that is counted back from now: a hundred years is before all that is stored."""
+
 
 class Section(BaseModel):
-    """A section of the config: a key it does not know is an error, never ignored."""
+    """A section of the config: a key it does not know is an error, and so is inf."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def _network(text: str) -> str:
@@ -47,7 +50,7 @@ class ReceiveSettings(Section):
         description="base of the URL that providers call, e.g. https://hooks.example.com; for"
         " those that sign it",
     )
-    dedup_days: float = Field(
+    dedup_days: Days = Field(
         default=7, gt=0, description="how long a delivery id is remembered, at least"
     )
     tls_cert: str = Field(default="", description="PEM file of the certificate chain")
@@ -73,14 +76,17 @@ class MetricsSettings(Section):
 class RetentionSettings(Section):
     """`[retention]`: how long the store keeps what. The history keeps its own time."""
 
-    keep_bodies_days: float = Field(
+    keep_bodies_days: Days = Field(
         default=90, ge=1, description="raw bodies of deliveries; later only their rows are kept"
     )
-    keep_rows_days: float = Field(
+    keep_rows_days: Days = Field(
         default=365, ge=1, description="deliveries, events and all that was made of them"
     )
     keep_refusals: int = Field(
-        default=500_000, ge=1_000, description="rows of refusals kept at most, whatever their age"
+        default=500_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="rows of refusals kept at most, whatever their age",
     )
     interval_minutes: float = Field(
         default=10, gt=0, description="how often what is over its time is looked for"
@@ -138,8 +144,8 @@ class SourceSettings(Section):
         le=10_000,
         description="refused deliveries whose bytes are kept, 64 MiB at most",
     )
-    keep_bodies_days: float | None = Field(default=None, ge=1, description="instead of retention's")
-    keep_rows_days: float | None = Field(default=None, ge=1, description="instead of retention's")
+    keep_bodies_days: Days | None = Field(default=None, ge=1, description="instead of retention's")
+    keep_rows_days: Days | None = Field(default=None, ge=1, description="instead of retention's")
     schemas: dict[str, str] = Field(
         default={}, description="JSON Schema file for each schema version; '*' for any"
     )

@@ -29,13 +29,15 @@ def _at_least(value: Any) -> Any:
 
 Secret = Annotated[str, Field(repr=False, json_schema_extra={"secret": True})]
 Words = Annotated[list[str], BeforeValidator(_listed)]
-Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0)]
+Duration = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=365 * 86_400)]
 
 
 class Section(BaseModel):
     """A section of the file: an unknown key is an error, nothing changes after start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class Range(Section):

@@ -49,6 +49,45 @@ def test_an_unknown_key_comes_with_the_one_that_was_probably_meant(
     assert NEAR[text] in complaint(tmp_path, text)
 
 
+SOURCE = '[sources.a]\npreset = "github"\n'
+TOO_LONG = {
+    "[receive]\ndedup_days": 1e6,
+    "[retention]\nkeep_bodies_days": 1e6,
+    "[retention]\nkeep_rows_days": 1e6,
+    "[retention]\nkeep_refusals": 10**20,
+    f"{SOURCE}keep_bodies_days": 1e6,
+    f"{SOURCE}keep_rows_days": 1e6,
+    "[enrich]\nlease_seconds": 1e15,
+    "[enrich]\nreuse_lifetime_seconds": 1e15,
+    "[enrich]\nmax_retry_seconds": 1e15,
+    "[act]\nretry_after": "[1e15]",
+    "[history]\nsnapshot_hours": 1e9,
+    "[history]\nfile_hours": 1e9,
+}
+
+
+@pytest.mark.parametrize("key", TOO_LONG)
+def test_a_time_that_no_clock_could_tell_is_refused(tmp_path: Path, key: str) -> None:
+    said = complaint(tmp_path, f"{key} = {TOO_LONG[key]}\n")
+    assert "Input should be less than or equal to" in said
+
+
+NOT_FINITE = (
+    "[receive]\nbody_timeout_seconds = inf\n",
+    "[retention]\ninterval_minutes = nan\n",
+    f"{SOURCE}per_second = inf\n",
+    "[enrich]\npoll_seconds = inf\n",
+    '[enrich.models.m]\nmodel = "m"\ninput_usd_per_million = inf\n',
+    '[targets.t]\nadapter = "slack"\nurl = "env:U"\ncalls_per_second = inf\n',
+    "[history]\nupkeep_seconds = inf\n",
+)
+
+
+@pytest.mark.parametrize("text", NOT_FINITE)
+def test_a_number_without_end_is_refused(tmp_path: Path, text: str) -> None:
+    assert "Input should be a finite number" in complaint(tmp_path, text)
+
+
 def test_a_rule_is_named_by_its_name(tmp_path: Path) -> None:
     said = complaint(tmp_path, '[[rules]]\nname = "page"\nactions = []\nwhen = { sorce = "a" }\n')
     assert "rules.page.when.sorce: no such key; did you mean 'source'?" in said

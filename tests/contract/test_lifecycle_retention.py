@@ -87,6 +87,14 @@ def test_a_second_round_finds_nothing_to_do(store: Store) -> None:
     assert round_of(store) == {}
 
 
+def test_the_longest_time_that_may_be_asked_for_keeps_everything(store: Store) -> None:
+    fill(store, 31)
+    settings = RetentionSettings(
+        keep_bodies_days=36_500, keep_rows_days=36_500, keep_refusals=1_000_000_000
+    )
+    assert round_of(store, settings) == {}
+
+
 def test_a_source_may_keep_longer(store: Store) -> None:
     fill(store, 101, source="shop")
     shop = SourceSettings(preset="github", keep_rows_days=200, keep_bodies_days=200)

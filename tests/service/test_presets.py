@@ -176,6 +176,7 @@ def test_an_unknown_base_is_named() -> None:
         ({"handshake": "high_five"}, "no handshake 'high_five'"),
         ({"ack": {"status": 404}}, r"<= 299 - at `\$.ack.status`"),
         ({"ack": {"duplicate_status": 100}}, r">= 200 - at `\$.ack.duplicate_status`"),
+        ({"retry_window_seconds": 10**15}, r"<= 3153600000 - at `\$.retry_window_seconds`"),
         ({"ack": {"refused_status": 200}}, r">= 400 - at `\$.ack.refused_status`"),
     ],
 )
