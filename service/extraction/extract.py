@@ -99,7 +99,7 @@ class Extractor:
         encoded = msgspec.json.encode(view.item)
         key = self._key(view) if self._key is not None else None
         if not key:
-            key = blake2b(encoded, digest_size=16).hexdigest()
+            key = key_of_content(encoded)
         return self._item(view, _key(key), encoded.decode())
 
     def _item(self, view: View, key: str | None, payload: str | None) -> Item:
@@ -121,6 +121,11 @@ class Extractor:
             _short(self._level(view)),
             payload,
         )
+
+
+def key_of_content(item: bytes) -> str:
+    """The dedup key of an item that names none: equal items are one."""
+    return blake2b(item, digest_size=16).hexdigest()
 
 
 def compile_extractor(preset: Preset) -> Extractor:

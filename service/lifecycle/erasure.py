@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from service.errors import HooksiftError, StoreUnavailable
+from service.extraction.extract import key_of_content
 from service.lifecycle.audit import note_done
 from service.lifecycle.events_by_age import delete_events
 from service.lifecycle.owed import owe
@@ -198,8 +199,14 @@ def remove(store: Store, plan: Plan, now: datetime) -> None:
 def erase_deliveries(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
     """The handler for `store.write`: deliveries, of the events that go, their keys, and when."""
     for deliveries, events, keys, followers, now in payloads:
-        _bury(connection, deliveries, keys, now)
         mine = {delivery: events_of(connection, delivery) for delivery in deliveries}
+        held = {
+            delivery: {*keys.get(delivery, ()), *lost_keys(connection, delivery)}.union(
+                content_keys(connection, its & events)
+            ).difference(content_keys(connection, its - events))
+            for delivery, its in mine.items()
+        }
+        _bury(connection, held, now)
         doomed = set().union(*mine.values()) & events
         _delete_events(connection, sorted(doomed), deliveries, followers)
         whole = [delivery for delivery in deliveries if not mine[delivery] - events]
@@ -258,13 +265,8 @@ def _delete_deliveries(connection: Connection, deliveries: Sequence[int]) -> Non
             connection.execute(text(f"DELETE FROM {table} WHERE {column} IN ({listed})"))
 
 
-def _bury(
-    connection: Connection,
-    deliveries: Sequence[int],
-    keys: Mapping[int, list[bytes]],
-    now: datetime,
-) -> None:
-    """Leave tombstones, and dedup keys that hold for ever: those there are, and those gone."""
+def _bury(connection: Connection, deliveries: Mapping[int, Iterable[bytes]], now: datetime) -> None:
+    """Leave tombstones, and dedup keys that hold for ever, for each delivery."""
     connection.execute(
         text(
             "INSERT INTO tombstones (delivery_id, erased_at) VALUES (:id, :at)"
@@ -274,8 +276,8 @@ def _bury(
     )
     held = [
         {"digest": digest, "id": delivery, "never": NEVER}
-        for delivery in deliveries
-        for digest in (*keys.get(delivery, ()), *lost_keys(connection, delivery))
+        for delivery, digests in deliveries.items()
+        for digest in digests
     ]
     held.sort(key=itemgetter("digest"))  # as intake takes them, so that neither waits in a circle
     if held:
@@ -302,6 +304,15 @@ def lost_keys(connection: Connection, delivery: int) -> list[bytes]:
     if key:
         return [digest_of("delivery", source, key)]
     return [digest_of("body", source, method, url, bytes(body))]
+
+
+def content_keys(connection: Connection, events: Iterable[int]) -> set[bytes]:
+    """The dedup keys of events that are items, where an item is known by its content."""
+    listed = ", ".join(map(str, events)) or "NULL"
+    rows = connection.execute(
+        text(f"SELECT source, payload FROM events WHERE id IN ({listed}) AND payload IS NOT NULL")
+    )
+    return {digest_of("item", row.source, key_of_content(row.payload.encode())) for row in rows}
 
 
 def shred(store: Store, words: Iterable[str], *, rewrite: bool = False) -> list[str]:

@@ -8,18 +8,22 @@ from urllib.parse import parse_qsl, urlencode
 import msgspec
 
 from service.preset import Preset
-from service.receiving.request import Request
+from service.receiving.request import Payload, Request
 
 ALWAYS = frozenset({"authorization", "cookie", "proxy-authorization"})
 DIGEST_PREFIX = "digest:"
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """A request fit to be stored. `changed` says that it cannot be verified again."""
+    """A request fit to be stored. `changed` says that it cannot be verified again.
+
+    `payload` is the parsed body where credentials were taken out of it.
+    """
 
     headers: Sequence[tuple[str, str]]
     url: str
     body: bytes
+    payload: Payload | None
     changed: bool
 
 
@@ -49,7 +53,7 @@ class Concealer:
 
     def conceal(self, request: Request, key: bytes) -> Kept:
         """The request without its credentials; the same objects where it has none."""
-        headers, url, body = request.headers, request.url, request.body
+        headers, url = request.headers, request.url
         names = self._headers
         changed = False
         if not request.has_none_of(names):
@@ -59,10 +63,10 @@ class Concealer:
             url = _without_last_segment(url, key)
         if self._query:
             url = _without_query(url, self._query, key)
-        if self._body:
-            body = _without_fields(request, self._body, key)
-        changed = changed or url != request.url or body is not request.body
-        return Kept(headers, url, body, changed)
+        payload = _without_fields(request, self._body, key) if self._body else None
+        body = request.body if payload is None else msgspec.json.encode(payload.value)
+        changed = changed or url != request.url or payload is not None
+        return Kept(headers, url.replace("\0", ""), body, payload, changed)
 
 
 def digest(text: str, key: bytes) -> str:
@@ -106,12 +110,13 @@ def _without_query(url: str, names: frozenset[str], key: bytes) -> str:
     return f"{path}?{urlencode(pairs)}"
 
 
-def _without_fields(request: Request, paths: Sequence[Sequence[str]], key: bytes) -> bytes:
-    if request.payload is None or type(request.payload.value) not in (dict, list):
-        return request.body
-    value = msgspec.json.decode(msgspec.json.encode(request.payload.value))
+def _without_fields(request: Request, paths: Sequence[Sequence[str]], key: bytes) -> Payload | None:
+    payload = request.payload
+    if payload is None or type(payload.value) not in (dict, list):
+        return None
+    value = msgspec.json.decode(msgspec.json.encode(payload.value))
     changed = [_conceal_at(value, path, key) for path in paths]
-    return msgspec.json.encode(value) if any(changed) else request.body
+    return Payload(value, payload.format) if any(changed) else None
 
 
 def _conceal_at(value: Any, path: Sequence[str], key: bytes) -> bool:

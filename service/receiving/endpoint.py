@@ -11,6 +11,7 @@ from service.errors import SettingsError
 from service.extraction.extract import Item
 from service.preset import Preset, PresetError, customised, with_authentication
 from service.receiving.addresses import Network, is_within
+from service.receiving.conceal import Kept
 from service.receiving.limits import RateLimit
 from service.receiving.pairing import pairs
 from service.receiving.reading import Reader, compile_reader
@@ -68,22 +69,23 @@ class Endpoint:
         address: str,
     ) -> Arrival:
         """The delivery as it will be stored; `received_at` in microseconds since 1970."""
+        kept = self.reader.conceal(request, self.digest_key)
+        payload = kept.payload or payload
         items = self.reader.events(request, payload)
         if len(items) > SEQUENCE_LIMIT:
             raise Unparsable(
                 "too_many_events", f"{len(items)} events in one delivery; limit is {SEQUENCE_LIMIT}"
             )
         key = self.reader.delivery_key(request, payload)
-        digest, window = self._identity(request, items, key)
+        digest, window = self._identity(request.method, kept, items, key)
         content = verified.signed_digest
-        kept = self.reader.conceal(request, self.digest_key)
         return Arrival(
             id=new_ids(len(items)),
             source=self.source,
             preset=self.preset.name,
             received_at=received_at,
             method=request.method,
-            url=kept.url.replace("\0", ""),
+            url=kept.url,
             headers=msgspec.json.encode(kept.headers).decode(),
             body=kept.body,
             delivery_key=key,
@@ -97,16 +99,19 @@ class Endpoint:
         )
 
     def _identity(
-        self, request: Request, items: Sequence[Item], key: str | None
+        self, method: str, kept: Kept, items: Sequence[Item], key: str | None
     ) -> tuple[bytes | None, int]:
-        """The delivery's dedup key and how long it holds: by id, by items, or by its body."""
+        """The delivery's dedup key and how long it holds: by id, by items, or by its body.
+
+        Of what is stored, so that an erasure can find the key again: see `lost_keys`.
+        """
         if key:
             return digest_of("delivery", self.source, key), self.dedup_microseconds
         split = self.preset.split
         if split is not None and items[0].dedup_key:
             return None, self.dedup_microseconds if split.key else self.repeat_microseconds
         return (
-            digest_of("body", self.source, request.method, request.url, request.body),
+            digest_of("body", self.source, method, kept.url, kept.body),
             self.repeat_microseconds,
         )
 

@@ -95,7 +95,7 @@ def row_of(refusal: Refusal, row_id: int) -> tuple[Any, ...] | None:
         refusal.reason,
         refusal.at,
         request.method,
-        kept.url.replace("\0", ""),
+        kept.url,
         msgspec.json.encode(kept.headers).decode(),
         kept.body,
         refusal.address,

@@ -31,7 +31,7 @@ from service.store.tables import to_microseconds
 from tests.analytics.store_facts import put, put_event_rows, put_events
 from tests.contract.costs import cost_of
 from tests.contract.test_intake import DAY, arrival, keep
-from tests.servers.receiver import Source, receiving, rows
+from tests.servers.receiver import Clock, Source, receiving, rows
 from tests.service.command_line import CommandLine
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -219,12 +219,66 @@ def test_a_redelivery_after_the_dedup_key_was_forgotten_neither(
     first = open_a_store()
     with receiving(first, {"gh": source}) as running:
         running.send("gh", delivery)
-    for table in ["dedup_keys", *(["dedup_recent"] if first.dialect == "sqlite" else [])]:
-        do(first, lambda c, table=table: c.execute(text(f"DELETE FROM {table}")).rowcount)
+    forget_the_keys(first)
     again = open_a_store()
     with receiving(again, {"gh": source}) as running:
         erase(again, [PERSON], NOW)
         assert running.send("gh", delivery).json()["status"] == "duplicate"
+
+
+def forget_the_keys(store: Store) -> None:
+    """As retention does in time."""
+    for table in ["dedup_keys", *(["dedup_recent"] if store.dialect == "sqlite" else [])]:
+        do(store, lambda c, table=table: c.execute(text(f"DELETE FROM {table}")).rowcount)
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings"), [("happyfox", {}), ("freshdesk", {"authentication": "path"})]
+)
+def test_nor_where_a_secret_is_a_part_of_what_a_delivery_without_an_id_is_known_by(
+    open_a_store: Callable[[], Store], preset: str, settings: dict[str, str]
+) -> None:
+    source = Source(preset, settings)
+    path = f"/v1/webhooks/desk/{source.keys.receiver}"
+    body = {"subject": f"call {PERSON}"}
+    first = open_a_store()
+    with receiving(first, {"desk": source}) as running:
+        assert running.client.post(path, json=body).status_code < 300
+    forget_the_keys(first)
+    again = open_a_store()
+    with receiving(again, {"desk": source}) as running:
+        erase(again, [PERSON], NOW)
+        assert running.client.post(path, json=body).json()["status"] == "duplicate"
+
+
+def alert(*titles: str) -> dict[str, Any]:
+    """A delivery whose items have no ids."""
+    return {"attachments": [{"title": title} for title in titles]}
+
+
+def test_nor_an_item_that_is_known_by_its_content(open_a_store: Callable[[], Store]) -> None:
+    source = Source("glitchtip")
+    path = f"/v1/webhooks/desk/{source.keys.receiver}"
+    first = open_a_store()
+    with receiving(first, {"desk": source}) as running:
+        running.client.post(path, json=alert("one", PERSON))
+    forget_the_keys(first)
+    again = open_a_store()
+    with receiving(again, {"desk": source}) as running:
+        erase(again, [PERSON], NOW)
+        running.client.post(path, json=alert("two", PERSON))
+    assert [row.title for row in rows(again, "events")] == ["one", "two"]
+
+
+def test_an_item_that_stays_may_come_again_once_its_key_has_expired(store: Store) -> None:
+    source, clock = Source("glitchtip"), Clock()
+    path = f"/v1/webhooks/desk/{source.keys.receiver}"
+    with receiving(store, {"desk": source}, now=clock) as running:
+        running.client.post(path, json=alert("one", PERSON))
+        erase(store, [PERSON], NOW)
+        clock.ahead = 7 * 86_400
+        running.client.post(path, json=alert("one", PERSON))
+    assert [row.title for row in rows(store, "events")] == ["one", "one"]
 
 
 def test_the_keys_of_an_erased_deliverys_items_hold_for_ever(store: Store) -> None:

@@ -136,6 +136,15 @@ def test_a_credential_is_never_stored(here: RunningReceiver, store: Store) -> No
     assert sent.removeprefix("Basic ") not in kept["authorization"]
 
 
+def test_nor_with_the_items_of_a_delivery(store: Store) -> None:
+    source = Source("msgraph")
+    with receiving(store, {"graph": source}) as running:
+        running.send("graph")
+        (event,) = running.rows("events")
+    assert "clientState" in event.payload
+    assert source.keys.receiver not in event.payload
+
+
 def test_refusals_are_stored_with_their_count(here: RunningReceiver) -> None:
     for _ in range(3):
         here.client.post("/v1/webhooks/gh", content=b"{}")
