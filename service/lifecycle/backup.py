@@ -138,7 +138,7 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
     all as it is. What was erased from that store since the copy was made is erased from the copy
     too; its audit lives on, with the restore noted in it. Transactions are numbered on from the
     clock, so that the history takes all that is new for new.
-    Raises BackupError.
+    Raises BackupError, and SchemaError for a copy that a newer program made.
     """
     url = make_url(store_url)
     if url.get_backend_name() != "sqlite":
@@ -152,18 +152,23 @@ def restore(copy: Path, store_url: str, ask: Callable[[int, Path], None] | None 
         _refuse_running(target)  # it may have been started meanwhile
     part = target.with_name(target.name + ".part")
     try:
-        part.unlink(missing_ok=True)
+        for file in _files_of(part):
+            file.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL, 0o600))
         shutil.copyfile(copy, part)
         lasting = _lasting(target)
-        _prepare(part, lasting)
+        whole = url.set(database=str(part)).render_as_string(hide_password=False)
+        with closing(open_store(whole)) as store:  # upgrades it before anything is changed
+            _prepare(part, lasting)
+            note_done(store, datetime.now(UTC), "restore", {}, len(lasting.deliveries))
         _to_disk(part)
         is_kept = _keep_beside(target, beside)
         part.rename(target)
     except (OSError, sqlite3.Error) as error:
         raise BackupError(f"cannot put {copy} back: {error}") from error
-    with closing(open_store(store_url)) as store:
-        note_done(store, datetime.now(UTC), "restore", {}, len(lasting.deliveries))
+    finally:
+        for file in _files_of(part):
+            file.unlink(missing_ok=True)
     return Restored(len(lasting.deliveries), beside if is_kept else None)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 import stat
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 
+from service.errors import SchemaError
 from service.lifecycle.backup import BackupError, back_up, restore
 from service.lifecycle.erasure import erase
 from service.store import Store, open_store
@@ -103,6 +105,38 @@ def test_a_damaged_copy_is_not_put_back(store: Store, url: str, tmp_path: Path) 
     again = open_store(url)
     assert len(rows(again, "events")) == 50
     again.close()
+
+
+def altered(copy: Path, *statements: str) -> None:
+    """Change a file that no service has open."""
+    with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def test_a_copy_that_a_newer_program_made_is_not_put_back(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    events = put_events(store, 3)
+    back_up(url, tmp_path / "copy")
+    altered(tmp_path / "copy", "UPDATE alembic_version SET version_num = '9999'")
+    store.close()
+    with pytest.raises(SchemaError, match="newer Hooksift"):
+        restore(tmp_path / "copy", url)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["copy", "store.sqlite"]
+    with closing(open_store(url)) as again:
+        assert [row.id for row in rows(again, "events")] == events
+
+
+def test_a_restore_that_fails_leaves_no_half_made_store(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    back_up(url, tmp_path / "copy")
+    altered(tmp_path / "copy", "DROP TABLE dedup_keys")
+    store.close()
+    with pytest.raises(BackupError, match="cannot put"):
+        restore(tmp_path / "copy", url)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["copy", "store.sqlite"]
 
 
 def test_what_is_no_copy_is_not_put_back(url: str, tmp_path: Path) -> None:
