@@ -59,7 +59,8 @@ def register(
 
         The store that is there is kept, under its name with .before-restore, and a number where
         an earlier restore kept one. Asks when it has deliveries. What was erased from it since is
-        left out of the copy too; what `hooksift audit` lists stays.
+        left out of the copy too, and what `hooksift audit` lists stays; says where it is too
+        damaged for that.
         PostgreSQL is put back by pg_restore instead; this command says how, and what to do then.
         """
         from service.lifecycle.backup import restore as put_back
@@ -71,6 +72,14 @@ def register(
         typer.echo(f"the store is that of {file}; {done.left_out} erased deliveries were left out")
         if done.beside is not None:
             typer.echo(f"the store that was there is {done.beside}; remove it when not needed")
+        if done.unread:
+            typer.echo(
+                f"of the store that was there {', '.join(done.unread)} could not be read: who was"
+                f" erased since {file} was made may be back, so run `hooksift erase` once more for"
+                " each of them before the service starts; and a message that was to be sent at most"
+                " once may be sent again",
+                err=True,
+            )
 
     @app.command()
     def erase(

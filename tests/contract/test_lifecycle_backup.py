@@ -203,6 +203,83 @@ def test_what_was_erased_since_does_not_come_back(store: Store, url: str, tmp_pa
     assert b"zoe@mail" not in (tmp_path / "store.sqlite").read_bytes()
 
 
+def put_in_quarantine(store: Store, *bodies: bytes) -> None:
+    def insert(connection: Connection, _tx: int, payloads: Sequence[Any]) -> list[None]:
+        for number, body in enumerate(bodies):
+            connection.execute(
+                text(
+                    "INSERT INTO quarantine (id, source, reason, received_at, method, url, headers,"
+                    " body, address, concealed) VALUES (:id, 'a', 'r', 0, 'POST', '/', '[]', :body,"
+                    " '::1', FALSE)"
+                ),
+                {"id": number, "body": body},
+            )
+        return [None] * len(payloads)
+
+    store.write_now(insert, None)
+
+
+def test_a_refused_delivery_that_was_erased_since_does_not_come_back(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    put_in_quarantine(store, b"other", b"zoe@mail.example")
+    back_up(url, tmp_path / "copy")
+    erase(store, ["zoe@mail.example"], datetime.now(UTC))
+    again = put_back(store, url, tmp_path / "copy")
+    assert [row.id for row in rows(again, "quarantine")] == [0]
+    again.close()
+
+
+def test_refused_deliveries_come_back_where_nobody_was_erased_since(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    put_in_quarantine(store, b"other")
+    erase(store, ["nobody known"], datetime.now(UTC))
+    back_up(url, tmp_path / "copy")
+    store.write_now(lambda c, _tx, p: [c.execute(text("DELETE FROM quarantine")).rowcount], None)
+    again = put_back(store, url, tmp_path / "copy")
+    assert len(rows(again, "quarantine")) == 1
+    again.close()
+
+
+def test_of_a_damaged_store_what_can_be_read_lasts(store: Store, url: str, tmp_path: Path) -> None:
+    put_events(store, 1, text="from zoe@mail.example")
+    back_up(url, tmp_path / "copy")
+    erase(store, ["zoe@mail.example"], datetime.now(UTC))
+    store.close()
+    altered(tmp_path / "store.sqlite", "DROP TABLE audit", "DROP TABLE events")
+    assert restore(tmp_path / "copy", url).unread == ["audit"]
+    with closing(open_store(url)) as again:
+        assert rows(again, "events") == []
+
+
+def test_only_what_the_copy_had_is_counted_as_left_out(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    put_events(store, 1, text="from ada@mail.example")
+    put_events(store, 1, text="from zoe@mail.example")
+    erase(store, ["ada@mail.example"], datetime.now(UTC))
+    back_up(url, tmp_path / "copy")
+    put_events(store, 1, text="from joe@mail.example")
+    erase(store, ["zoe@mail.example", "joe@mail.example"], datetime.now(UTC))
+    store.close()
+    assert restore(tmp_path / "copy", url).left_out == 1
+
+
+def test_what_was_begun_since_and_must_not_be_sent_twice_stays_known(
+    store: Store, url: str, tmp_path: Path
+) -> None:
+    (event,) = put_events(store, 1)
+    back_up(url, tmp_path / "copy")
+    (later,) = put_events(store, 1)
+    insert = text("INSERT INTO action_starts (event_id, name, started_at) VALUES (:id, 'a:0', 7)")
+    begun = [{"id": event}, {"id": later}]
+    store.write_now(lambda c, _tx, p: [c.execute(insert, begun).rowcount], None)
+    again = put_back(store, url, tmp_path / "copy")
+    assert [row.event_id for row in rows(again, "action_starts", "event_id")] == [event]
+    again.close()
+
+
 def test_what_people_did_stays_known_and_the_restore_with_it(
     store: Store, url: str, tmp_path: Path
 ) -> None:
@@ -281,8 +358,9 @@ def test_restore_does_not_ask_where_no_deliveries_are_replaced(
     copied.run("restore", tmp_path / "copy", "--yes")
     (store,) = copied.settings().data.glob("*.sqlite")
     store.write_bytes(b"damaged")
-    copied.run("restore", tmp_path / "copy")
+    told = copied.run("restore", tmp_path / "copy")
     assert len(copied.lines("events")) == 1
+    assert "`hooksift erase` once more for each" in told
 
 
 def test_restore_says_where_the_store_that_was_there_is(
