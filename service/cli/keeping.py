@@ -184,7 +184,7 @@ def told_to_repeat() -> Iterator[None]:
 
 def prove(store: "Store", subject: Sequence[str], *, rewrite: bool) -> bool:
     """Shred files, where the store is one, and say what still holds a word; tables hold none."""
-    from service.lifecycle.erasure import shred
+    from service.lifecycle.shredding import shred
 
     files = shred(store, subject, rewrite=rewrite)
     for name in files:

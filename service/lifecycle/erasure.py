@@ -5,18 +5,16 @@ work; its delivery goes with its last event, else loses its body. Each erased de
 tombstone and dedup keys that never expire: sent again, it is acknowledged and not stored.
 """
 
-import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from service.errors import HooksiftError, StoreUnavailable
+from service.errors import HooksiftError
 from service.extraction.extract import key_of_content
 from service.lifecycle.audit import note_done
 from service.lifecycle.events_by_age import delete_events
@@ -25,7 +23,6 @@ from service.lifecycle.pacing import write_in_pieces
 from service.lifecycle.person_scan import (
     Hit,
     Table,
-    files_that_hold,
     find_person,
     rows_of,
     tables_of,
@@ -33,15 +30,12 @@ from service.lifecycle.person_scan import (
 from service.store import Store
 from service.store.intake import digest_of
 from service.store.look import EVENTS_OF_DELIVERY
-from service.store.postgres import older_have_ended
 from service.store.store import words_of
 from service.store.tables import to_microseconds
 
 LEAST_LETTERS = 4
 BATCH = 200  # ids that one question names
 ROUNDS = 2  # what came in during a scan is found by the next
-CHECKPOINT_SECONDS = 30.0
-SMALL_BYTES = 64 << 20  # of a file that is rewritten in about half a second
 NEVER = to_microseconds(datetime(9999, 1, 1, tzinfo=UTC))
 WHOLE_DELIVERY = frozenset({"headers", "url", "address", "delivery_key"})
 UNREACHED = (
@@ -313,61 +307,6 @@ def content_keys(connection: Connection, events: Iterable[int]) -> set[bytes]:
         text(f"SELECT source, payload FROM events WHERE id IN ({listed}) AND payload IS NOT NULL")
     )
     return {digest_of("item", row.source, key_of_content(row.payload.encode())) for row in rows}
-
-
-def shred(store: Store, words: Iterable[str], *, rewrite: bool = False) -> list[str]:
-    """Overwrite what deleted rows left in files; names of files where a word still stands.
-
-    SQLite: the write-ahead log is emptied; the file is rewritten when asked, or where its free
-    space still holds a word and it is small: nobody can write meanwhile. PostgreSQL: vacuumed;
-    rewritten (and locked meanwhile) only when asked.
-    """
-    wanted = wanted_words(words)
-    if store.dialect == "postgresql":
-        _vacuum_postgresql(store, full=rewrite)
-        return []
-    path = Path(str(store.engine.url.database))
-    files = [path, path.with_name(path.name + "-wal")]
-    _empty_log(store)
-    if rewrite or (path.stat().st_size <= SMALL_BYTES and files_that_hold(files, wanted)):
-        _run_outside(store, "VACUUM")
-        _empty_log(store)
-    return files_that_hold(files, wanted)
-
-
-def _empty_log(store: Store) -> None:
-    """Write the log back into the file and cut it to nothing, once no reader needs it."""
-    deadline = time.monotonic() + CHECKPOINT_SECONDS
-    while _run_outside(store, "PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
-        if time.monotonic() > deadline:
-            raise StoreUnavailable(
-                f"the write-ahead log was in use for {CHECKPOINT_SECONDS:g} s and still holds what"
-                " was deleted; stop long readers (a backup, a notebook) and erase again"
-            )
-
-
-def _run_outside(store: Store, statement: str) -> list[Any]:
-    """Run a statement that no transaction may hold."""
-    connection = store.engine.raw_connection()
-    try:
-        rows: list[Any] = connection.cursor().execute(statement).fetchall()
-        return rows
-    finally:
-        connection.close()
-
-
-def _vacuum_postgresql(store: Store, *, full: bool) -> None:
-    """Vacuum all tables, once no transaction is open that could still see what was deleted."""
-    with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        session: Any = connection.connection.driver_connection
-        if not older_have_ended(session, CHECKPOINT_SECONDS):
-            raise StoreUnavailable(
-                f"a transaction has been open for {CHECKPOINT_SECONDS:g} s, and what was deleted"
-                " stays in the files meanwhile; end it (a backup, a notebook, a session that is"
-                " idle in transaction) and erase again"
-            )
-        for table in tables_of(connection):
-            connection.execute(text(f"VACUUM {'(FULL)' if full else ''} {table.name}"))
 
 
 def unreached(dialect: str) -> list[str]:

@@ -1,8 +1,9 @@
 """A person who was erased is nowhere in the store, stays away, and everybody else stays."""
 
 import gzip
-from collections.abc import Callable, Sequence
-from contextlib import closing
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from service.lifecycle.erasure import (
     erase,
     erase_deliveries,
     plan_erasure,
-    shred,
     wanted_words,
 )
 from service.lifecycle.person_scan import files_that_hold, holds
+from service.lifecycle.shredding import shred
 from service.store import Store, open_store
 from service.store.intake import Receipt, digest_of
 from service.store.queue import ACT, ENRICH, ClaimRequest, NewWork, bury, claim, enqueue
@@ -415,6 +416,27 @@ def test_free_space_is_shredded_however_the_person_is_written_there(
     assert files_that_hold([file], ["zoë.adler"]) == ["store.sqlite"]
 
 
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file may grow above so many bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_where_there_is_no_room_to_rewrite_the_file_what_to_do_is_told(store: Store) -> None:
+    put_events(store, 3, body=b"x" * (5 << 20))
+    with (
+        files_of_at_most(1 << 20),
+        pytest.raises(StoreUnavailable, match="free as much space as the store takes"),
+    ):
+        shred(store, [PERSON], rewrite=True)
+
+
 def test_postgresql_is_vacuumed_and_stays_usable(store: Store) -> None:
     put_events(store, 3, customer=PERSON)
     erase(store, [PERSON], NOW)
@@ -426,7 +448,7 @@ def test_postgresql_is_vacuumed_and_stays_usable(store: Store) -> None:
 def test_postgresql_is_not_vacuumed_while_somebody_could_see_what_was_deleted(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
-    monkeypatch.setattr("service.lifecycle.erasure.CHECKPOINT_SECONDS", 0.2)
+    monkeypatch.setattr("service.lifecycle.shredding.CHECKPOINT_SECONDS", 0.2)
     with closing(open_store(postgres_url)) as store:
         with psycopg.connect(postgres_url) as other:
             other.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
