@@ -38,19 +38,20 @@ class Breaker:
         """Whether a call would be refused now."""
         return self._open_until is not None and (self._probing or self._clock() < self._open_until)
 
-    def admit(self) -> bool:
-        """Let a call through; True when it is the probe. Raises TransientError while open."""
-        if self._open_until is None:
-            return False
-        left = self._open_until - self._clock()
-        if left > 0 or self._probing:
+    def check(self) -> None:
+        """Raises TransientError while open; never begins a probe."""
+        if self._open_until is not None and self.is_open:
             raise TransientError(
                 "circuit_open",
                 f"{self._name} failed {self._failure_count} times in a row and is left alone",
-                retry_after_seconds=max(left, 1.0),
+                retry_after_seconds=max(self._open_until - self._clock(), 1.0),
             )
-        self._probing = True
-        return True
+
+    def admit(self) -> bool:
+        """Let a call through; True when it is the probe. Raises TransientError while open."""
+        self.check()
+        self._probing = self._open_until is not None
+        return self._probing
 
     def succeeded(self) -> None:
         """A call was answered."""
@@ -63,7 +64,6 @@ class Breaker:
         """A call ended in an error; those that are about one event do not count."""
         misconfigured = isinstance(error, MisconfiguredError) and error.kind != "bad_request"
         if not (misconfigured or error.kind in FAILING):
-            self._probing = False
             return
         self._failure_count += 1
         was_probe, self._probing = self._probing, False
@@ -77,5 +77,5 @@ class Breaker:
         self._open_until = self._clock() + self._cool_down * (1 + 0.2 * self._chance())
 
     def abandoned(self) -> None:
-        """The probe was cancelled: the next call may probe."""
+        """The probe ended and told nothing of the model: the next call may probe."""
         self._probing = False

@@ -65,8 +65,7 @@ class Pace:
 
     async def call(self, start: Callable[[], Awaitable[Answer]]) -> Answer:
         """Wait for a turn, then call. Raises TransientError at once while the circuit is open."""
-        if self.breaker.is_open:
-            self.breaker.admit()
+        self.breaker.check()
         if not self._inside:
             self._finder.busy(self._clock())
         self._inside += 1
@@ -87,14 +86,12 @@ class Pace:
         except EnrichError as error:
             self._note_error(error, started)
             raise
-        except asyncio.CancelledError:
-            if probing:
-                self.breaker.abandoned()
-            raise
         else:
             self._note_success(started)
             return answer
         finally:
+            if probing:
+                self.breaker.abandoned()
             self._running -= 1
             self._room.set()
 

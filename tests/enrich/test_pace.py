@@ -2,16 +2,19 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import pytest
 from servers.openai_server import Capacity
-from simulated_provider import Provider, drive
+from simulated_provider import VERDICT, Provider, drive
 from virtual_time import run_virtually
 
 from enrich.breaker import FAILURES_TO_OPEN, Breaker
-from enrich.errors import MisconfiguredError, TransientError, UnprocessableError
+from enrich.enricher import Answer
+from enrich.errors import MisconfiguredError, Spent, TransientError, UnprocessableError
 from enrich.pace import Pace
 from enrich.rate import RateFinder
 
@@ -208,6 +211,46 @@ def test_an_abandoned_probe_lets_another_try() -> None:
     breaker.admit()
     breaker.abandoned()
     assert breaker.admit()
+
+
+ANSWER = Answer(VERDICT, "p", "m", "v", Spent(1))
+
+
+def saying(said: Answer | Exception) -> Callable[[], Awaitable[Answer]]:
+    async def say() -> Answer:
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    return say
+
+
+@pytest.mark.parametrize(
+    "end",
+    [TransientError("rate_limited", "429"), UnprocessableError("refused", "no"), RuntimeError("x")],
+    ids=["refused for now", "about its event", "of our own fault"],
+)
+def test_after_a_probe_that_told_nothing_another_call_probes(end: Exception) -> None:
+    async def main() -> Answer:
+        clock = asyncio.get_running_loop().time
+        pace = Pace("m", max_concurrency=8, clock=clock)
+        for said in (*[FAILURE] * FAILURES_TO_OPEN, end):
+            with suppress(Exception):
+                await pace.call(saying(said))
+            await asyncio.sleep(10 if pace.breaker.is_open else 0)
+        return await pace.call(saying(ANSWER))
+
+    assert run_virtually(main()) == ANSWER
+
+
+def test_a_cool_down_that_ends_while_a_call_is_refused_is_over() -> None:
+    readings = iter(range(0, 10_000, 5))  # longer apart than half of the cool-down
+    pace = Pace("m", max_concurrency=8, clock=lambda: next(readings))
+    for _ in range(FAILURES_TO_OPEN):
+        pace.breaker.failed(FAILURE)
+    with suppress(TransientError):
+        asyncio.run(pace.call(saying(ANSWER)))
+    assert asyncio.run(pace.call(saying(ANSWER))) == ANSWER
 
 
 def test_errors_about_one_event_do_not_open_the_circuit() -> None:
