@@ -4,7 +4,8 @@ Nobody tells a client the provider's limit, so it is felt for, as TCP feels for 
 number of calls at a time doubles with every round, each round's calls spread over it. The first 429
 ends that: from then on calls start evenly spaced, at the rate that `enrich.rate` finds.
 `Retry-After` stops all new calls of the model until it is over, and they come back evenly spaced,
-so an outage ends without a stampede.
+so an outage ends without a stampede. Nobody waits here for a long one: meanwhile the next enricher
+of the chain is asked, or the event goes back to the store.
 
 Figures against a server with a known limit: `tests/bench/pace.py`.
 """
@@ -16,7 +17,7 @@ from enrich.breaker import Breaker
 from enrich.enricher import Answer
 from enrich.errors import EnrichError, TransientError
 from enrich.rate import RateFinder
-from enrich.retry import Sleep
+from enrich.retry import LONGEST_WAIT_SECONDS, Sleep
 
 CATCH_UP_CALLS = 2.0  # that start at once where the event loop was late,
 CATCH_UP_SECONDS = 0.1  # for so long at most
@@ -38,6 +39,7 @@ class Pace:
         chance: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self.breaker = Breaker(name, clock, chance)
+        self._name = name
         self._clock = clock
         self._sleep = sleep
         self._max_concurrency = max_concurrency
@@ -50,6 +52,7 @@ class Pace:
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._next_start = 0.0
+        self._asked_until = 0.0  # the end of the longest Retry-After
         self._epoch = float("-inf")  # refusals of calls started before are not news
 
     @property
@@ -64,8 +67,11 @@ class Pace:
         return max(1, min(int(self._window), self._max_concurrency))
 
     async def call(self, start: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Wait for a turn, then call. Raises TransientError at once while the circuit is open."""
-        self.breaker.check()
+        """Wait for a turn, then call. Raises TransientError at once while the model is left alone.
+
+        That is while the circuit is open, or a long `Retry-After` lasts.
+        """
+        self._check()
         if not self._inside:
             self._finder.busy(self._clock())
         self._inside += 1
@@ -73,6 +79,16 @@ class Pace:
             return await self._call(start)
         finally:
             self._inside -= 1
+
+    def _check(self) -> None:
+        self.breaker.check()
+        left = self._asked_until - self._clock()
+        if left > LONGEST_WAIT_SECONDS:
+            raise TransientError(
+                "circuit_open",
+                f"{self._name} asks to be left alone for another {left:.0f} s",
+                retry_after_seconds=left,
+            )
 
     async def _call(self, start: Callable[[], Awaitable[Answer]]) -> Answer:
         async with self._turn:  # first come, first served
@@ -100,6 +116,7 @@ class Pace:
             while self._running >= self.window:
                 self._room.clear()
                 await self._room.wait()
+            self._check()
             now = self._clock()
             if now >= self._next_start:
                 break
@@ -143,7 +160,8 @@ class Pace:
         now = self._clock()
         asked = error.retry_after_seconds or 0.0
         self._finder.refused(started)
-        self._next_start = max(self._next_start, now + asked)
+        self._asked_until = max(self._asked_until, now + asked)
+        self._next_start = max(self._next_start, self._asked_until)
         if started <= self._epoch:
             return  # started before we slowed down: no news
         self._epoch = now

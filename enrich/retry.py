@@ -21,6 +21,7 @@ from enrich.errors import EnrichError, MisconfiguredError, TransientError, Unpro
 
 NOT_AT_ONCE = frozenset(("circuit_open", "malformed_answer", "cut_off"))
 """Would end alike in a moment: the model was asked again already, or has no more room."""
+LONGEST_WAIT_SECONDS = 20.0  # within a claim, where the provider asks for it
 Result = TypeVar("Result")
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -33,7 +34,7 @@ class RetryPolicy:
     first_wait_seconds: float = 0.5
     max_wait_seconds: float = 8.0
     jitter_seconds: float = 0.5
-    max_retry_after_seconds: float = 20.0
+    max_retry_after_seconds: float = LONGEST_WAIT_SECONDS
 
     def is_worth_it(self, error: BaseException) -> bool:
         """Whether a call in a moment could end otherwise."""

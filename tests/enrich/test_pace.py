@@ -253,6 +253,54 @@ def test_a_cool_down_that_ends_while_a_call_is_refused_is_over() -> None:
     assert asyncio.run(pace.call(saying(ANSWER))) == ANSWER
 
 
+def told_to_come_back(after_seconds: float) -> tuple[float, float | None]:
+    """How long the next call waits, and what it is told to wait if it is not made."""
+
+    async def main() -> tuple[float, float | None]:
+        clock = asyncio.get_running_loop().time
+        pace = Pace("m", max_concurrency=8, clock=clock)
+        with suppress(TransientError):
+            await pace.call(
+                saying(TransientError("rate_limited", "429", retry_after_seconds=after_seconds))
+            )
+        began = clock()
+        try:
+            await pace.call(saying(ANSWER))
+        except TransientError as error:
+            return clock() - began, error.retry_after_seconds
+        return clock() - began, None
+
+    return run_virtually(main())
+
+
+def test_a_short_retry_after_is_waited_for() -> None:
+    assert told_to_come_back(20.0) == (20.0, None)
+
+
+def test_nobody_waits_here_for_a_long_retry_after() -> None:
+    assert told_to_come_back(7200.0) == (0.0, 7200.0)
+
+
+def test_who_waits_already_does_not_wait_for_a_longer_retry_after() -> None:
+    async def main() -> float:
+        clock = asyncio.get_running_loop().time
+        pace = Pace("m", max_concurrency=1, clock=clock)
+
+        async def slow() -> Answer:
+            await asyncio.sleep(5)
+            raise TransientError("rate_limited", "429", retry_after_seconds=7200.0)
+
+        first = asyncio.create_task(pace.call(slow))
+        began = clock()
+        waiting = asyncio.create_task(pace.call(saying(ANSWER)))
+        await asyncio.wait([first, waiting])
+        assert isinstance(first.exception(), TransientError)
+        assert isinstance(waiting.exception(), TransientError)
+        return clock() - began
+
+    assert run_virtually(main()) == 5.0
+
+
 def test_errors_about_one_event_do_not_open_the_circuit() -> None:
     breaker = Breaker("main", lambda: 0.0)
     for _ in range(50):
