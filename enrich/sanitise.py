@@ -144,4 +144,4 @@ def _known_tags(value: object, taxonomy: Taxonomy) -> tuple[str, ...]:
 def _confidence(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return 0.0
-    return round(min(1.0, max(0.0, float(value))), 4)
+    return round(float(min(1, max(0, value))), 4)

@@ -87,7 +87,7 @@ SPELT_EMAILS = re.compile(
     re.IGNORECASE,
 )
 CARD_LIKE = re.compile(r"(?<![\d._-])(?:\d[ ./\n-]{0,3}){12,80}\d(?!\d)")
-IBAN_LIKE = re.compile(r"(?i)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,3})?\b")
+IBAN_LIKE = re.compile(r"(?ai)\b[a-z]{2}\d{2}(?:[ -]?[a-z0-9]{4}){2,7}(?:[ -]?[a-z0-9]{1,3})?\b")
 SOCIAL = re.compile(r"\b(?!000|666|9\d\d)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}\b")  # US
 SOCIAL_NAMED = re.compile(
     r"(?i)(\b(?:ssn|social security(?: (?:number|no\.?))?)[\"']?[ :=#]{1,3}(?:is )?[\"']?)"
