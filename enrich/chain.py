@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from enrich.enricher import Answer, Enricher, EventText, InstantEnricher
-from enrich.errors import EnrichError, PermanentError, Spent, TransientError
+from enrich.errors import EnrichError, Spent, TransientError
 from enrich.retry import RetryPolicy, Sleep, call_with_retries
 from enrich.sanitise import clean_error
 from enrich.taxonomy import Taxonomy
@@ -86,14 +86,14 @@ class Chain:
     ) -> Asked:
         """Ask one after the other. With `models_allowed` False only instant ones are asked."""
         tried: list[Tried] = []
-        last: EnrichError | None = None
+        last: Exception | None = None
         for number, link in enumerate(self.links):
             instant = isinstance(link.enricher, InstantEnricher)
             if not (models_allowed or instant):
                 continue
             try:
                 answer = await self._call(link, event, taxonomy, tried)
-            except EnrichError as error:
+            except Exception as error:  # noqa: BLE001 - also at a fault of ours the next is asked
                 last = _worse(last, error)
                 continue
             if instant and (number > 0 or not models_allowed):
@@ -109,7 +109,7 @@ class Chain:
         enricher = link.enricher
         started = time.perf_counter()
 
-        def note(error: EnrichError) -> None:
+        def note(error: Exception) -> None:
             nonlocal started
             now = time.perf_counter()
             tried.append(tried_of(enricher, taxonomy, error, (now - started) * 1e3))
@@ -122,7 +122,7 @@ class Chain:
             return await call_with_retries(
                 once, self.policy, sleep=self.sleep, chance=self.chance, failed=note
             )
-        except EnrichError as error:
+        except Exception as error:
             note(error)
             raise
 
@@ -139,8 +139,7 @@ def tried_of(enricher: Enricher, taxonomy: Taxonomy, error: Exception, latency_m
     )
 
 
-def _worse(old: EnrichError | None, new: EnrichError) -> EnrichError:
+def _worse(old: Exception | None, new: Exception) -> Exception:
     """The error that decides when to try again: one that may pass outranks one that will not."""
-    if old is None or (isinstance(old, PermanentError) and isinstance(new, TransientError)):
-        return new
-    return old
+    may_pass = isinstance(new, TransientError) and not isinstance(old, TransientError)
+    return new if old is None or may_pass else old

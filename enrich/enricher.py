@@ -2,7 +2,7 @@
 
 Two are built in: `StubEnricher` (rules, offline) and `OpenAIEnricher` (any compatible server).
 Errors are those of `enrich.errors`; every other exception is a fault of the enricher, which the
-worker records as `crashed`.
+chain records as `crashed`; then it asks the next one.
 """
 
 from dataclasses import dataclass, field, replace

@@ -488,6 +488,14 @@ def test_a_degraded_event_never_becomes_a_dead_letter(store: Store, clock: Clock
     assert left + rows(store, "SELECT event_id FROM work_items") == []
 
 
+def test_when_the_model_crashes_the_stub_answers_degraded(store: Store, clock: Clock) -> None:
+    put(store, event(1))
+    step(make_worker(store, clock, Scripted(deque([ValueError("boom")])), StubEnricher()))
+    found = rows(store, "SELECT error_kind, error, provider FROM attempts ORDER BY id")
+    assert found == [("crashed", "ValueError: boom", "scripted"), (None, None, "stub")]
+    assert rows(store, "SELECT provider, degraded FROM enrichments") == [("stub", 1)]
+
+
 def test_a_second_model_answers_undegraded(store: Store, clock: Clock) -> None:
     put(store, event(1))
     first = Scripted(deque([UnprocessableError("refused", "no")]))
