@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection
 
 from enrich.budget import REFRESH_SECONDS, Budgets, day_of, next_day
-from enrich.chain import Asked, tried_of
+from enrich.chain import Asked, Chain, tried_of
 from enrich.errors import Spent
 from enrich.fingerprint import reuse_digest
 from enrich.flights import Departed, Departure, depart, sweep
@@ -174,7 +174,7 @@ class Casework:
         if self._is_worn_out(case.claim):
             return self._maker.worn_out(case)
         if case.error is not None:
-            return self._maker.asked(case, crashed(case, case.error, 0.0))
+            return self._maker.asked(case, crashed(case, case.error, 0.0, case.profile.chain))
         if case.event is None:
             return self._maker.gone(case)
         if case.digest is None:
@@ -229,13 +229,8 @@ class Casework:
         assert case.event is not None
         # What copies will share is made from masked text only: no copy sees another's values.
         event = case.print.event if case.print and case.digest else case.event
-        started = time.perf_counter()
         if profile.instant is not None:
-            asked = await self._guard(case, event, models_allowed=True)
-            elapsed = (time.perf_counter() - started) * 1e3
-            if asked.answer is not None:
-                asked = Asked(asked.answer.with_latency(elapsed), None)
-            return self._maker.asked(case, asked)
+            return self._maker.asked(case, await self._guard(case, event, profile.chain))
         allowed = self._budgets.allows(source, profile.budget)
         if not allowed and self._budgets.is_first_refusal(source):
             until = next_day(self._now()).isoformat(timespec="minutes")
@@ -243,24 +238,28 @@ class Casework:
             log.warning("enrich.budget_used_up", source=source, until=until, at_limit=at_limit)
         if not allowed and profile.budget.at_limit == "wait":
             return self._maker.put_off(case)
+        if not allowed:
+            by_rules = await self._guard(case, event, self._plan.default.chain)
+            return self._maker.over_budget(case, by_rules)
         self._budgets.begin(source)
         asked = Asked(None, None)
         try:
-            asked = await self._guard(case, event, models_allowed=allowed)
+            asked = await self._guard(case, event, profile.chain)
         finally:
             self._budgets.end(source, spent_on(asked))
-        return self._maker.asked(case, asked, over_budget=not allowed)
+        return self._maker.asked(case, asked)
 
-    async def _guard(self, case: Case, event: Any, *, models_allowed: bool) -> Asked:
-        """The one place where an enricher's own fault is caught; it becomes an attempt."""
-        profile = case.profile
+    async def _guard(self, case: Case, event: Any, chain: Chain) -> Asked:
+        """How asking a chain ended. A fault of ours becomes an attempt."""
+        taxonomy = case.profile.taxonomy
         started = time.perf_counter()
         try:
-            if profile.instant is not None:
-                return Asked(profile.instant.answer(event, profile.taxonomy), None)
-            return await profile.chain.ask(event, profile.taxonomy, models_allowed=models_allowed)
+            if chain.instant is None:
+                return await chain.ask(event, taxonomy)
+            answer = chain.instant.answer(event, taxonomy)
+            return Asked(answer.with_latency((time.perf_counter() - started) * 1e3), None)
         except Exception as error:  # noqa: BLE001 - one event must not stop the others
-            return crashed(case, error, (time.perf_counter() - started) * 1e3)
+            return crashed(case, error, (time.perf_counter() - started) * 1e3, chain)
 
     async def save_fingerprints(self) -> None:
         """Share what was learned; start over where a person made the store forget something."""
@@ -279,10 +278,9 @@ class Casework:
             await self._store.write(sweep, to_microseconds(self._now()))
 
 
-def crashed(case: Case, error: Exception, latency_ms: float) -> Asked:
+def crashed(case: Case, error: Exception, latency_ms: float, chain: Chain) -> Asked:
     """A fault of ours as the failure of the event that it came with."""
-    profile = case.profile
-    return Asked(None, error, (tried_of(profile.chain.first, profile.taxonomy, error, latency_ms),))
+    return Asked(None, error, (tried_of(chain.first, case.profile.taxonomy, error, latency_ms),))
 
 
 def spent_on(asked: Asked) -> Spent:

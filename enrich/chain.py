@@ -81,26 +81,19 @@ class Chain:
         alone = len(self.links) == 1 and isinstance(enricher, InstantEnricher)
         return enricher if alone and isinstance(enricher, InstantEnricher) else None
 
-    async def ask(
-        self, event: EventText, taxonomy: Taxonomy, *, models_allowed: bool = True
-    ) -> Asked:
-        """Ask one after the other. With `models_allowed` False only instant ones are asked."""
+    async def ask(self, event: EventText, taxonomy: Taxonomy) -> Asked:
+        """Ask one after the other until one answers."""
         tried: list[Tried] = []
         last: Exception | None = None
         for number, link in enumerate(self.links):
-            instant = isinstance(link.enricher, InstantEnricher)
-            if not (models_allowed or instant):
-                continue
             try:
                 answer = await self._call(link, event, taxonomy, tried)
             except Exception as error:  # noqa: BLE001 - also at a fault of ours the next is asked
                 last = _worse(last, error)
                 continue
-            if instant and (number > 0 or not models_allowed):
+            if number > 0 and isinstance(link.enricher, InstantEnricher):
                 answer = replace(answer, degraded=True)
             return Asked(answer, last, tuple(tried))
-        if last is None:
-            last = TransientError("no_enricher", "no enricher may be asked now")
         return Asked(None, last, tuple(tried))
 
     async def _call(

@@ -136,7 +136,15 @@ class OutcomeMaker:
         self._find(case, outcome, answer, now, copied_from=known.enrichment_id)
         return outcome
 
-    def asked(self, case: Case, asked: Asked, *, over_budget: bool = False) -> Outcome:
+    def over_budget(self, case: Case, by_rules: Asked) -> Outcome:
+        """The rules answered in a model's place, until the next day; the claim is not counted."""
+        answer = by_rules.answer and replace(by_rules.answer, degraded=True)
+        outcome = self.asked(case, replace(by_rules, answer=answer))
+        if outcome.finding is not None:
+            outcome.put_off_until = self._tomorrow(self._now())
+        return outcome
+
+    def asked(self, case: Case, asked: Asked) -> Outcome:
         """How asking the enrichers ended."""
         now = self._now()
         notes = self._failures(asked, now)
@@ -150,7 +158,7 @@ class OutcomeMaker:
         notes.append(self._success(asked.answer, now))
         self._find(case, outcome, asked.answer, now)
         if outcome.finding is not None and asked.answer.degraded:
-            outcome.retry_at = self._retry_degraded(case.claim, asked.error, now, over_budget)
+            outcome.retry_at = self._retry_degraded(case.claim, asked.error, now)
         return outcome
 
     def with_new_ids(self, outcome: Outcome) -> Outcome:
@@ -240,10 +248,8 @@ class OutcomeMaker:
         return outcome
 
     def _retry_degraded(
-        self, claim: Claim, error: Exception | None, now: datetime, over_budget: bool
+        self, claim: Claim, error: Exception | None, now: datetime
     ) -> datetime | None:
-        if over_budget:
-            return self._tomorrow(now)
         if error is None:
             return None
         wait = self._schedule.next_wait_seconds(claim.tries, error, self._chance())

@@ -526,6 +526,28 @@ def test_beyond_the_budget_answers_are_degraded_until_the_next_day(
     assert one(store, "SELECT available_at FROM work_items") == midnight
 
 
+def test_beyond_the_budget_the_stub_answers_also_where_the_chain_names_none(
+    store: Store, clock: Clock
+) -> None:
+    put(store, event(1))
+    step(make_worker(store, clock, Scripted(), budget=BudgetSettings(calls_per_day=0)))
+    found = rows(store, "SELECT provider, degraded FROM enrichments")
+    assert [(name, bool(flag)) for name, flag in found] == [("stub", True)]
+
+
+def test_an_event_that_was_over_the_budget_for_many_days_is_still_enriched(
+    store: Store, clock: Clock
+) -> None:
+    put(store, event(1))
+    over = make_worker(store, clock, Scripted(), budget=BudgetSettings(calls_per_day=0))
+    for _ in range(10):
+        step(over)
+        clock.pass_by(days=1)
+    step(make_worker(store, clock, Scripted()))
+    found = rows(store, "SELECT revision, provider FROM enrichments ORDER BY 1")
+    assert found == [(1, "stub"), (2, "scripted")]
+
+
 def test_a_new_day_is_a_new_budget(store: Store, clock: Clock) -> None:
     put(store, event(1), event(2))
     model = Scripted()

@@ -135,7 +135,9 @@ def make_worker(
         name: Profile(TAXONOMIES[taxonomy], chain, reuses, budget or BudgetSettings(), concurrency)
         for name, taxonomy in (sources or {"tickets": "support", "errors": "errors"}).items()
     }
-    plan = Plan(settings or EnrichSettings(), profiles, profiles["tickets"], StubEnricher())
+    stub = Chain((Link(StubEnricher(), OpenGate()),), chain.policy, no_sleep, chain.chance)
+    default = Profile(TAXONOMIES["support"], stub, reuses=False)
+    plan = Plan(settings or EnrichSettings(), profiles, default, StubEnricher())
     return Worker(store, plan, now=clock, sleep=sleep, chance=lambda: 0.0, **more)
 
 
