@@ -72,7 +72,8 @@ MEANT: Mapping[str, View] = {
         {"error_kind": DIED, "died_at": "when its last attempt ended"},
     ),
     "returned_events": View(
-        "An event that was our own write-back coming back, or became a person's label.",
+        "An event that was our own write-back coming back, or became a person's label, and was"
+        " neither enriched nor gave up.",
         (ATTEMPTS,),
     ),
     "headless_deliveries": View(

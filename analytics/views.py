@@ -47,9 +47,15 @@ SELECT * FROM gone ANTI JOIN saved USING (event_id)
 """
 
 RETURNED_EVENTS = """
-SELECT DISTINCT event_id, source
-FROM actions
-WHERE outcome IN ('echo', 'labelled')
+WITH back AS (
+    SELECT DISTINCT event_id, source FROM actions WHERE outcome IN ('echo', 'labelled')
+), ended AS (
+    SELECT event_id FROM enrichments
+    WHERE NOT candidate AND event_id IN (SELECT event_id FROM back)
+    UNION ALL
+    SELECT event_id FROM dead_events
+)
+SELECT * FROM back ANTI JOIN ended USING (event_id)
 """
 
 # Deliveries whose first item was a duplicate, so that no event with index 0 stands for them. With

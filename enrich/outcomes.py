@@ -108,10 +108,14 @@ class OutcomeMaker:
 
     def worn_out(self, case: Case) -> Outcome:
         """The event was claimed too often without any outcome: it takes its workers with it."""
-        outcome = self._outcome(case, self._now(), [])
-        tries = case.claim.tries - 1
-        limit = self._schedule.max_tries
-        outcome.dead_reason = f"no_outcome: {tries} claims ended without a word; limit is {limit}"
+        now, tries = self._now(), case.claim.tries - 1
+        said = f"{tries} claims ended without a word; limit is {self._schedule.max_tries}"
+        note = AttemptNote(
+            self._new_ids(1), "dead", "no_outcome", said, to_microseconds(now), 0.0,
+            "", "", "", Spent(),
+        )  # fmt: skip
+        outcome = self._outcome(case, now, [note])
+        outcome.dead_reason = f"no_outcome: {said}"
         return outcome
 
     def put_off(self, case: Case) -> Outcome:
@@ -229,12 +233,11 @@ class OutcomeMaker:
         if wait is not None:
             outcome.retry_at = now + timedelta(seconds=wait)
             return
-        last = outcome.attempts[-1] if outcome.attempts else None
+        last = outcome.attempts[-1]
         kind = error.kind if isinstance(error, EnrichError) else "crashed"
-        said = last.error if last and last.error_kind == kind else str(error)
+        said = last.error if last.error_kind == kind else str(error)
         outcome.dead_reason = f"{kind}: {said}"[:500]
-        if last is not None:
-            outcome.attempts[-1] = last._replace(outcome="dead")
+        outcome.attempts[-1] = last._replace(outcome="dead")
 
     def _tomorrow(self, now: datetime) -> datetime:
         """Within the first hour of the next day: at midnight all budgets open at once."""

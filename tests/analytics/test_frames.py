@@ -222,6 +222,30 @@ def test_a_dead_event_that_was_enriched_later_is_not_dead(
     assert analytics.outcomes(history).select("enriched", "dead").row(0) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("table", "row", "counts"),
+    [
+        ("enrichments", {}, (1, 0, 0, 0)),
+        ("attempts", {"outcome": "dead", "error_kind": "no_outcome"}, (0, 1, 0, 0)),
+    ],
+    ids=["enriched", "dead"],
+)
+def test_what_came_back_after_its_end_is_counted_once(
+    store: Store,
+    lander: Lander,
+    history: History,
+    table: str,
+    row: dict[str, Any],
+    counts: tuple[int, ...],
+) -> None:
+    (event,) = put_events(store, 1)
+    put(store, table, {"event_id": event, **row})
+    put(store, "actions", {"event_id": event, "outcome": "echo"})
+    lander.land()
+    found = analytics.outcomes(history).select("enriched", "dead", "returned", "waiting").row(0)
+    assert found == counts
+
+
 def test_as_of_shows_what_was_believed_then(store: Store, lander: Lander, history: History) -> None:
     (event,) = put_events(store, 1, received_at=micros(9))
     put(store, "enrichments", {"event_id": event, "category": "login", "recorded_at": micros(10)})

@@ -154,6 +154,18 @@ def test_an_event_that_takes_its_workers_down_is_buried(store: Store, clock: Clo
     assert one(store, "SELECT reason FROM dead_letters").startswith("no_outcome: 8 claims")
 
 
+def test_an_event_that_is_buried_unheard_has_an_attempt_that_says_so(
+    store: Store, clock: Clock
+) -> None:
+    put(store, event(1))
+    for _ in range(8):
+        store.write_now(claim_each, ClaimRequest(ENRICH, 9, clock.now, 60, store.new_ids()))
+        clock.pass_by(seconds=61)
+    step(make_worker(store, clock))
+    found = rows(store, "SELECT number, outcome, error_kind, call_count FROM attempts")
+    assert found == [(9, "dead", "no_outcome", 0)]
+
+
 class Stumbling:
     """A guard that cannot look at one of the events."""
 
