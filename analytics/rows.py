@@ -24,6 +24,7 @@ ARROW: dict[str, pa.DataType] = {
     "DOUBLE[]": pa.list_(pa.float64()),
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
 }
+MOST = 2**31 - 1  # of an INTEGER
 DELIVERIES = "SELECT id, preset, method, url, address, delivery_key, verified, body FROM deliveries"
 DELIVERY_COLUMNS = (
     "preset",
@@ -63,6 +64,10 @@ def _array(values: Sequence[Any], kind: str) -> pa.Array:
         return pc.replace_substring(pa.array(values, pa.string()), "\0", "\ufffd")
     if kind == "BOOLEAN":
         return pa.array([None if value is None else bool(value) for value in values], pa.bool_())
+    if kind == "INTEGER":
+        # SQLite holds any number: one that the history cannot would stop all that comes after it.
+        whole = pa.array(values, pa.int64())
+        return pc.min_element_wise(whole, MOST, skip_nulls=False).cast(ARROW[kind])
     if kind == "VARCHAR[]":
         return pa.array([_words(value) for value in values], ARROW[kind])
     if kind == "DOUBLE[]":

@@ -36,6 +36,7 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 REASONING_NAMES = ("o1", "o3", "o4", "gpt-5", "gpt-6", "deepseek-reasoner", "qwq")
 REASONING_FACTOR = 8  # reasoning tokens count as output: room to think before the answer
 CHARACTERS_PER_TOKEN = 4  # where a server reports no usage
+MOST_TOKENS = 100_000_000  # of one call; who reports more is not believed
 PLAIN_REMINDER = "\nAnswer with the JSON object only: no code fence, no other word."
 
 
@@ -298,5 +299,5 @@ def _text(value: Any) -> str | None:
 
 
 def _count(value: Any, otherwise: int) -> int:
-    fine = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    fine = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS
     return value if fine else otherwise

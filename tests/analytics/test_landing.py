@@ -107,6 +107,14 @@ def test_the_delivery_s_facts_stand_beside_the_event(
     assert found == ("zendesk", "POST", url, prefix, "key", True, 11, '{"a": "é"}')
 
 
+def test_a_count_beyond_32_bits_lands_as_the_largest(
+    store: Store, lander: Lander, history: History
+) -> None:
+    put(store, "attempts", {"event_id": 1, "input_tokens": 3_000_000_000})
+    lander.land()
+    assert history.sql("SELECT input_tokens FROM attempts").item() == 2**31 - 1
+
+
 def test_an_item_s_payload_is_its_body(store: Store, lander: Lander, history: History) -> None:
     put_events(store, 1, payload='{"item": 1}')
     lander.land()

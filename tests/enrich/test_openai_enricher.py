@@ -109,6 +109,13 @@ def test_usage_and_cost_come_from_the_response(server: FakeOpenAI) -> None:
     assert ask(server).spent.cost_usd == pytest.approx(1000 * 2e-6 + 100 * 8e-6)
 
 
+@pytest.mark.parametrize("wrong", [3_000_000_000, -1, True, "12", None])
+def test_a_usage_that_cannot_be_true_is_estimated(server: FakeOpenAI, wrong: Any) -> None:
+    usage = usage_of(1000, 100) | {"prompt_tokens": wrong}
+    server.script.append(Reply(content=answer_of({}), usage=usage))
+    assert 0 < ask(server).spent.input_tokens < 10_000
+
+
 def test_cached_tokens_have_their_own_price(server: FakeOpenAI) -> None:
     server.script.append(Reply(content=answer_of({}), usage=usage_of(1000, 0, cached_tokens=600)))
     answer = ask(server, cached_usd_per_million=0.5)
