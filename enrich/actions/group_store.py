@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, text
 
 from enrich.actions.grouping import Group, Place, Role, join, open_group
+from service.store.queue import ACT
 from service.store.tables import from_microseconds, to_microseconds
 
 
@@ -89,13 +90,13 @@ def _save_group(connection: Connection, key: str, group: Group) -> None:
 
 
 def sweep_groups(connection: Connection, _tx: int, moments: Sequence[datetime]) -> list[int]:
-    """Handler: forget groups that closed a week ago and that nobody waits for."""
+    """Handler: forget groups that closed a week ago and that no event waits to tell of."""
     deleted = connection.execute(
         text(
-            "DELETE FROM notification_groups"
-            " WHERE closer IS NULL AND closing IS NULL AND closes_at < :before"
+            "DELETE FROM notification_groups WHERE closes_at < :before AND NOT EXISTS"
+            " (SELECT 1 FROM work_items WHERE event_id IN (closer, closing) AND kind = :act)"
         ),
-        {"before": to_microseconds(max(moments) - timedelta(days=7))},
+        {"before": to_microseconds(max(moments) - timedelta(days=7)), "act": ACT},
     )
     return [deleted.rowcount] * len(moments)
 

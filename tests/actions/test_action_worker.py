@@ -2,16 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from enrich.actions.group_store import Joining, sweep_groups, take_place
 from service.errors import SettingsError
 from service.store import Store
 from service.store.ids import IdMaker
+from service.store.queue import ACT, NewWork, enqueue
+from service.store.tables import to_microseconds
 from tests.actions.desk import START, Clock, Office
 from tests.servers.asgi import Answer, LocalHost
 from tests.servers.github_server import GitHubServer
@@ -381,6 +384,27 @@ def test_groups_that_ended_long_ago_are_forgotten(quick_store: Store) -> None:
         joining = Joining(f"k{number}", 1, at, timedelta(minutes=5))
         quick_store.write_now(take_place, joining)
     assert quick_store.write_now(sweep_groups, START) == 1
+
+
+def test_a_group_whose_closer_vanished_is_forgotten_too(quick_store: Store) -> None:
+    for event_id in (1, 2):  # the second is to tell how many followed; its work is gone
+        joining = Joining("k", event_id, START - timedelta(days=8), timedelta(minutes=5))
+        quick_store.write_now(take_place, joining)
+    assert quick_store.write_now(sweep_groups, START) == 1
+
+
+def test_a_group_whose_closer_waits_is_kept(quick_store: Store) -> None:
+    for event_id in (1, 2):
+        joining = Joining("k", event_id, START - timedelta(days=8), timedelta(minutes=5))
+        quick_store.write_now(take_place, joining)
+    work = NewWork(2, ACT, "tell", "tickets", 1, to_microseconds(START))
+    quick_store.write_now(enqueued, work)
+    assert quick_store.write_now(sweep_groups, START) == 0
+
+
+def enqueued(connection: Connection, _tx: int, works: Sequence[NewWork]) -> list[None]:
+    enqueue(connection, works)
+    return [None] * len(works)
 
 
 def retagged(
