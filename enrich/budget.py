@@ -1,7 +1,8 @@
 """What each source may spend on a day (UTC), and whether it still may.
 
-Calls under way are counted before they end, so a limit of calls is never passed by those that run
-together; a limit in USD can be passed by the price of the calls that were under way.
+Events under way here are counted as one call each before they end. So a limit of calls is passed
+only by calls repeated for them and by what other workers call meanwhile; a limit in USD also by the
+price of the calls under way.
 """
 
 from collections import Counter

@@ -248,7 +248,7 @@ def enrichment_row(
 
 
 def enqueue_new(connection: Connection, works: Sequence[NewWork]) -> None:
-    """Enqueue actions, except those that are waiting already or gave up for good."""
+    """Enqueue actions, except those that are waiting already."""
     if not works:
         return
     listed = ",".join(str(work.event_id) for work in works)

@@ -1,8 +1,8 @@
 """Who tries again, and when: tenacity in seconds, the store in minutes to hours.
 
-Within one claim `call_with_retries` makes up to `call_tries` calls (3), transient errors only,
-waiting about 0.5 and 1 s, each plus up to 0.5 s of chance, or what `Retry-After` asks up to 20 s.
-A longer `Retry-After` ends the claim, and the store waits as long as was asked.
+Within one claim `call_with_retries` asks up to `call_tries` times (3), after transient errors that
+may end otherwise, waiting about 0.5 and 1 s, or what `Retry-After` asks up to 20 s, each plus up to
+0.5 s of chance. A longer `Retry-After` ends the claim, and the store waits as long as was asked.
 
 Between claims the store waits (`Schedule`): 1 min, 3 min, 9 min, 27 min, 81 min, 4 h, 4 h, and
 after the 8th claim the event is a dead letter, some 10 hours after it came. Each wait is shortened
