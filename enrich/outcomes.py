@@ -21,6 +21,7 @@ from service.store.tables import to_microseconds
 
 log = structlog.get_logger(__name__)
 ActionsFor = Callable[[Any, Any], Sequence[NewWork]]
+SPREAD_SECONDS = 60.0  # over which events come back that a model asked to be left alone by
 """Which actions an event (EventText) with this enrichment (FoundEnrichment) calls for."""
 
 
@@ -246,7 +247,8 @@ class OutcomeMaker:
     def _left_alone(self, outcome: Outcome, error: Exception, now: datetime) -> Outcome:
         """Every model is being left alone: come back when one may be asked, nothing counted."""
         wait = getattr(error, "retry_after_seconds", None) or 1.0
-        outcome.put_off_until = now + timedelta(seconds=wait * (1 + self._chance()))
+        spread = self._chance() * min(wait, SPREAD_SECONDS)
+        outcome.put_off_until = now + timedelta(seconds=wait + spread)
         outcome.attempts = []
         return outcome
 

@@ -589,14 +589,29 @@ def test_a_source_may_wait_for_its_next_day_instead(store: Store, clock: Clock) 
     assert rows(store, "SELECT tries FROM work_items") == [(0,)]
 
 
-def test_a_models_open_circuit_counts_no_try(store: Store, clock: Clock) -> None:
-    class Closed:
-        async def call(self, start: Any) -> Any:
-            raise TransientError("circuit_open", "left alone", retry_after_seconds=5)
+class Closed:
+    """A gate that nobody comes through for so many seconds."""
 
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    async def call(self, _start: Any) -> Any:
+        raise TransientError("circuit_open", "left alone", retry_after_seconds=self.seconds)
+
+
+def test_a_models_open_circuit_counts_no_try(store: Store, clock: Clock) -> None:
     put(store, event(1))
-    step(make_worker(store, clock, Scripted(), gate=Closed()))
+    step(make_worker(store, clock, Scripted(), gate=Closed(5)))
     assert rows(store, "SELECT tries FROM work_items") == [(0,)]
+
+
+def test_events_of_a_model_to_be_left_alone_for_hours_come_back_within_a_minute_after(
+    store: Store, clock: Clock
+) -> None:
+    put(store, event(1))
+    step(make_worker(store, clock, Scripted(), gate=Closed(7200), chance=lambda: 1.0))
+    clock.pass_by(seconds=7200 + 61)
+    assert step(make_worker(store, clock, Scripted())) == 1
 
 
 def test_a_sources_own_concurrency_is_kept(store: Store, clock: Clock) -> None:

@@ -125,6 +125,7 @@ def make_worker(
     concurrency: int | None = None,
     settings: EnrichSettings | None = None,
     sleep: Sleep = no_sleep,
+    chance: Callable[[], float] = lambda: 0.0,
     **more: Any,
 ) -> Worker:
     """A worker whose sources all use these enrichers; the stub where none is given."""
@@ -138,7 +139,7 @@ def make_worker(
     stub = Chain((Link(StubEnricher(), OpenGate()),), chain.policy, no_sleep, chain.chance)
     default = Profile(TAXONOMIES["support"], stub, reuses=False)
     plan = Plan(settings or EnrichSettings(), profiles, default, StubEnricher())
-    return Worker(store, plan, now=clock, sleep=sleep, chance=lambda: 0.0, **more)
+    return Worker(store, plan, now=clock, sleep=sleep, chance=chance, **more)
 
 
 def step(worker: Worker) -> int:
