@@ -25,8 +25,6 @@ class EventText(NamedTuple):
     customer: str | None = None
     level: str | None = None
     suspected_replay: bool = False
-    last_revision: int | None = None
-    """Of the enrichments it has already; None before the first."""
 
 
 class Example(NamedTuple):

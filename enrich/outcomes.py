@@ -29,7 +29,6 @@ SPREAD_SECONDS = 60.0  # over which events come back that a model asked to be le
 class FoundEnrichment:
     """An enrichment on its way to the store, as rules see it."""
 
-    revision: int
     candidate: bool
     category: str
     severity: str
@@ -44,11 +43,10 @@ class FoundEnrichment:
     recorded_at: datetime
 
 
-def found_enrichment(event: EventText, finding: Finding, now: datetime) -> FoundEnrichment:
+def found_enrichment(finding: Finding, now: datetime) -> FoundEnrichment:
     """What rules may know of a finding."""
     verdict = finding.answer.verdict
     return FoundEnrichment(
-        (event.last_revision or 0) + 1,
         finding.candidate,
         verdict.category,
         verdict.severity,
@@ -291,7 +289,7 @@ class OutcomeMaker:
         if copied_from is None:
             finding = finding._replace(reuse=self._reuse_note(case, answer, now))
         if self._actions_for is not no_actions and not event.suspected_replay:
-            found = found_enrichment(event, finding, now)
+            found = found_enrichment(finding, now)
             finding = finding._replace(works=tuple(self._actions_for(event, found)))
         return finding
 

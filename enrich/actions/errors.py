@@ -48,6 +48,10 @@ class DoubtError(TransientError):
     kind = "no_answer"
 
 
+PERHAPS_MADE = frozenset(("no_answer", "timeout", "server_error", "in_doubt", "bug"))
+"""Kinds of errors of a message that may have been delivered all the same."""
+
+
 class PermanentError(ActionError):
     """The target will never take this."""
 

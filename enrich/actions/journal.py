@@ -16,8 +16,9 @@ from sqlalchemy import Connection, text
 
 from enrich.actions.group_store import close_telling
 from enrich.actions.tags import OURS, WITHDRAWN, TagChange, TagMeaning
+from enrich.record import enqueue_new
 from enrich.tables import Action
-from service.store.queue import Claim, NewWork, bury, complete, enqueue, extend, retry_later
+from service.store.queue import Claim, NewWork, bury, complete, extend, retry_later
 from service.store.tables import from_microseconds, to_microseconds
 
 
@@ -196,7 +197,7 @@ def _finish(connection: Connection, tx: int, one: Finish) -> bool:
     if one.forget is not None:
         _forget(connection, one.forget)
     if one.follow_up is not None:
-        enqueue(connection, [one.follow_up])
+        enqueue_new(connection, [one.follow_up])
     return True
 
 

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, text
 from sqlmodel import col, select
 
+from enrich.actions.errors import PERHAPS_MADE
 from enrich.actions.rule_book import situation_of
 from enrich.actions.rules import Situation
 from enrich.tables import Enrichment
 from service.extraction.parse import parse, parse_json
 from service.receiving.request import IntakeError, Request
 from service.store.ids import ID_EPOCH_MS, NODE_BITS, SEQUENCE_BITS
+from service.store.queue import ACT
 from service.store.tables import Delivery, Event, to_microseconds
 
 FORMATS = ("json", "form:payload", "form", "xml", "text")
@@ -32,8 +34,11 @@ class Loaded:
     received_at: datetime
     failed_count: int
     """Tries of this work item that ended in retry, rate limits not counted."""
+    revision: int
     is_told: bool
-    """Whether the same action of an earlier revision was carried out."""
+    """Whether this action was carried out, whatever the revision was then."""
+    is_in_doubt: bool
+    """Whether it is a dead letter that may have been delivered all the same."""
 
 
 def digest_of(title: str, body: str) -> str:
@@ -70,20 +75,33 @@ def load(connection: Connection, event_id: int, name: str) -> Loaded | None:
         digest_of(event.title, event.text),
         event.received_at,
         failed,
-        is_told(connection, event_id, name),
+        enrichment.revision,
+        _is_told(connection, event_id, name),
+        _is_in_doubt(connection, event_id, name),
     )
 
 
-def is_told(connection: Connection, event_id: int, name: str) -> bool:
-    """Whether an action was carried out for another revision of the event's enrichment."""
-    base = name.partition("@")[0]
+def _is_told(connection: Connection, event_id: int, name: str) -> bool:
     done = connection.execute(
         text(
-            "SELECT name FROM actions WHERE event_id = :event_id AND outcome IN ('done', 'grouped')"
+            "SELECT 1 FROM actions WHERE event_id = :event_id AND name = :name"
+            " AND outcome IN ('done', 'grouped') LIMIT 1"
         ),
-        {"event_id": event_id},
-    ).scalars()
-    return any(other != name and other.partition("@")[0] == base for other in done)
+        {"event_id": event_id, "name": name},
+    ).first()
+    return done is not None
+
+
+def _is_in_doubt(connection: Connection, event_id: int, name: str) -> bool:
+    """Of the dead letter that is there now: one that a person gave back is none any more."""
+    reason = connection.execute(
+        text(
+            "SELECT reason FROM dead_letters"
+            " WHERE event_id = :event_id AND kind = :kind AND name = :name"
+        ),
+        {"event_id": event_id, "kind": ACT, "name": name},
+    ).scalar()
+    return reason is not None and reason.partition(":")[0] in PERHAPS_MADE
 
 
 class ArrivedEvent(Protocol):

@@ -232,7 +232,7 @@ class Performer:
 
     async def _tell(self, case: Case, title: Template, text: Template) -> Outcome:
         messenger = cast(Messenger, case.target.adapter)
-        stale = self._no_news(case)
+        stale = self._no_news(case, messenger)
         if stale is not None:
             return Outcome("skipped", why=stale)
         place, group = await self._place(case, messenger)
@@ -255,12 +255,14 @@ class Performer:
         await self._send(case, messenger, message)
         return Outcome("done", detail={"key": message.key, "count": place.count}, told=told)
 
-    def _no_news(self, case: Case) -> str | None:
+    def _no_news(self, case: Case, messenger: Messenger) -> str | None:
         """Why a later revision is nothing to tell people: enriching a year again wakes nobody."""
-        if case.loaded.situation.revision == 1:
+        if case.loaded.revision == 1:
             return None
         if case.loaded.is_told:
             return "people were told of this event already"
+        if case.loaded.is_in_doubt and messenger.guarantee is Guarantee.AT_MOST_ONCE:
+            return "people may have been told already; `hooksift dead replay` tells them once more"
         age = self._now() - case.loaded.received_at
         return "the event is a day old or older" if age > NEWS else None
 

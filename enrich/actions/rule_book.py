@@ -58,7 +58,7 @@ class PlannedAction:
 
 
 class WorkName(NamedTuple):
-    """A work item's name taken apart: `rule/1`, `rule/1@2` for a second revision, `.../review`."""
+    """A work item's name taken apart: `rule/1`, `rule/1/review`."""
 
     rule: str
     number: int
@@ -67,7 +67,7 @@ class WorkName(NamedTuple):
     @classmethod
     def parse(cls, name: str) -> "WorkName | None":
         """The parts, or None when this is not one of our names."""
-        rule, _, rest = name.partition("@")[0].partition("/")
+        rule, _, rest = name.partition("/")
         number, _, review = rest.partition("/")
         if not number.isdecimal() or review not in ("", REVIEW):
             return None
@@ -91,7 +91,6 @@ class EventRow(Protocol):
 class EnrichmentRow(Protocol):
     """What is needed of an enrichment; `tags` is a JSON list or a sequence."""
 
-    revision: int
     candidate: bool
     category: str
     severity: str
@@ -126,7 +125,6 @@ def situation_of(event: EventRow, enrichment: EnrichmentRow) -> Situation:
         fingerprint=enrichment.fingerprint,
         suspected_replay=bool(event.suspected_replay),
         candidate=bool(enrichment.candidate),
-        revision=enrichment.revision,
         subject=event.subject,
         title=event.title,
         text=event.text,
@@ -162,10 +160,9 @@ class RuleBook:
     def actions_for(self, event: EventRow, enrichment: EnrichmentRow) -> list[NewWork]:
         """A work item for every action that may apply; the store's part is asked when it runs."""
         situation = situation_of(event, enrichment)
-        suffix = f"@{situation.revision}" if situation.revision > 1 else ""
         available_at = to_microseconds(enrichment.recorded_at)
         return [
-            NewWork(event.id, ACT, f"{action.name}{suffix}", event.source, 1, available_at)
+            NewWork(event.id, ACT, action.name, event.source, 1, available_at)
             for rule in self.rules
             if evaluate(rule, situation, None).matched is not False
             for action in self.actions_of(rule)

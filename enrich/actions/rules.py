@@ -28,7 +28,6 @@ class Situation:
     fingerprint: str | None = None
     suspected_replay: bool = False
     candidate: bool = False
-    revision: int = 1
     subject: str | None = None
     title: str = ""
     text: str = ""

@@ -228,11 +228,10 @@ class ActionWorker:
         )
 
     def _review(self, claim: Claim) -> NewWork:
-        name, mark, revision = claim.name.partition("@")
         return NewWork(
             claim.event_id,
             ACT,
-            f"{name}/{REVIEW}{mark}{revision}",
+            f"{claim.name}/{REVIEW}",
             claim.source,
             1,
             to_microseconds(self._now()),

@@ -1,8 +1,8 @@
 """Giving work back to the queue: events to be enriched again, dead letters to be tried again.
 
 Nothing is doubled by it. Work that still waits is left alone; an enrichment made again is a further
-revision; and an action carries the same name for the same revision, by which its adapter knows what
-it has done already.
+revision; and an action carries the same name whatever the revision, by which it is known what was
+done already.
 """
 
 from collections.abc import Sequence

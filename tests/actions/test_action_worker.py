@@ -331,14 +331,6 @@ def test_a_rate_fires_when_it_is_reached(
     assert sorted(worked(desk).outcomes()) == ["done", "skipped", "skipped"]
 
 
-def test_a_second_revision_acts_again(
-    office: Callable[..., Office], github: GitHubServer, quick_store: Store
-) -> None:
-    desk = office()
-    desk.event(github.payload("42"), revision=2)
-    assert desk.all("SELECT name FROM work_items")[0].name == "tag/1@2"
-
-
 def test_the_worker_stops_when_told_and_has_finished_what_it_began(
     office: Callable[..., Office], github: GitHubServer
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from enrich.actions.grouping import Group, Place, Role, join, open_group
 from enrich.actions.settings import SlackTarget
 from service.store import Store
-from tests.actions.desk import Office, insert_all
+from tests.actions.desk import Office
 from tests.servers.asgi import LOOPBACK, Answer, LocalHost
 from tests.servers.message_server import MessageServer
 
@@ -215,31 +215,3 @@ def test_at_least_once_repeats_what_may_have_arrived(
     slack.hang_after_next = True
     desk.event({})
     assert (worked(desk).outcomes(), len(slack.calls)) == (["done"], 2)
-
-
-def revised(desk: Office, event_id: int, at: datetime) -> None:
-    """A second revision of an event's enrichment, and the work that it makes."""
-    _, enrichment, _ = desk.rows({}, "github", {"revision": 2, "at": at})
-    enrichment.event_id = event_id
-    event = desk.all(f"SELECT * FROM events WHERE id = {event_id}")[0]
-    works = desk.book.actions_for(event, enrichment)
-    desk.store.write_now(insert_all, ([enrichment], works))
-
-
-def test_a_second_revision_does_not_tell_again(quick_store: Store, slack: MessageServer) -> None:
-    desk = office(quick_store, slack)
-    event_id = desk.event({})
-    worked(desk)
-    revised(desk, event_id, desk.clock.now)
-    assert (worked(desk).outcomes(), len(slack.calls)) == (["done", "skipped"], 1)
-
-
-def test_enriching_an_old_event_again_wakes_nobody(
-    quick_store: Store, slack: MessageServer
-) -> None:
-    silent = {**TELL, "when": {"category": "bug"}}
-    event_id = office(quick_store, slack, silent).event({})
-    desk = office(quick_store, slack)
-    desk.clock.turn(86_401)
-    revised(desk, event_id, desk.clock.now)
-    assert (worked(desk).outcomes(), slack.calls) == (["skipped"], [])

@@ -203,9 +203,8 @@ def test_two_rules_of_one_name_are_refused() -> None:
     ("name", "parsed"),
     [
         ("tag/1", WorkName("tag", 1)),
-        ("tag/12@3", WorkName("tag", 12)),
+        ("tag/12", WorkName("tag", 12)),
         ("tag/1/review", WorkName("tag", 1, review=True)),
-        ("tag/1/review@2", WorkName("tag", 1, review=True)),
         ("", None),
         ("tag", None),
         ("tag/x", None),
