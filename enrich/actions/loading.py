@@ -92,6 +92,19 @@ def _is_told(connection: Connection, event_id: int, name: str) -> bool:
     return done is not None
 
 
+def is_known(connection: Connection, event_id: int, name: str) -> bool:
+    """Whether an action was tried, or is about to be."""
+    found = connection.execute(
+        text(
+            "SELECT 1 FROM actions WHERE event_id = :event_id AND name = :name UNION ALL"
+            " SELECT 1 FROM work_items"
+            " WHERE event_id = :event_id AND kind = :kind AND name = :name LIMIT 1"
+        ),
+        {"event_id": event_id, "kind": ACT, "name": name},
+    ).first()
+    return found is not None
+
+
 def _is_in_doubt(connection: Connection, event_id: int, name: str) -> bool:
     """Of the dead letter that is there now: one that a person gave back is none any more."""
     reason = connection.execute(

@@ -6,7 +6,8 @@ target's `accounts`) and by what it says:
 
     sender              what changed                        it is
     ours                only tags that we wrote             OwnEcho
-    ours                a note with our marker              OwnEcho
+    ours                a note that ends in our marker      OwnEcho
+    not told            the same, of an action of ours      OwnEcho
     not told            what we wrote, words unchanged      OwnEcho
     anybody else        a tag of our namespace              PersonChange, which becomes labels
     everything else                                         None: an event like any other
@@ -24,7 +25,8 @@ from sqlalchemy import Connection, text
 from enrich.actions.adapters.contract import TicketAdapter, TicketNews
 from enrich.actions.errors import NotOursError
 from enrich.actions.journal import OwnTagState, own_tags
-from enrich.actions.loading import ArrivedEvent, arrivals_of, digest_of
+from enrich.actions.loading import ArrivedEvent, arrivals_of, digest_of, is_known
+from enrich.actions.messages import marked
 from enrich.actions.rule_book import RuleBook
 from enrich.actions.tags import ADDED, OURS, REMOVED, WITHDRAWN, TagMeaning, meaning_of
 from enrich.actions.targets import Kind, Target, serves
@@ -33,7 +35,6 @@ from service.store.tables import to_microseconds
 
 ECHO_WITHIN = timedelta(minutes=10)
 CLOCKS_APART = timedelta(seconds=60)
-MARKER = "[hooksift "
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +122,12 @@ class LoopGuard:
                 continue
             if news is not None:
                 known = own_tags(connection, target.name, str(news.ticket))
-                return self._judge(target, event, news, known)
+                return self._judge(connection, target, event, news, known)
         return None
 
     def _judge(
         self,
+        connection: Connection,
         target: Target,
         event: ArrivedEvent,
         news: TicketNews,
@@ -135,7 +137,8 @@ class LoopGuard:
         actors = {a.casefold() for a in news.actors}
         is_ours = bool(accounts & actors)
         is_other = bool(accounts and actors and not is_ours)
-        if news.note is not None and MARKER in news.note and not is_other:
+        named = marked(news.note) if news.note and target.kind is Kind.NOTE else None
+        if named and (is_ours or (not is_other and is_known(connection, *named))):
             return _echo(event, target, news, None, "a note of ours")
         added, removed = self._difference(target, news, known)
         if not added and not removed:

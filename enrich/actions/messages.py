@@ -1,6 +1,7 @@
 """What people are told: templates filled with plain text."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -13,6 +14,8 @@ from enrich.sanitise import clean_text, part_names
 
 # Words of a stranger and who that is stay here; what goes beyond the title, `summary` says already.
 NOT_SENT = frozenset({"text", "customer", "beyond_title"})
+MARKER = re.compile(r"\[hooksift ([0-9]{1,19}) ([a-z0-9_-]+/[0-9]+)\]\Z")
+MAX_ID = 2**63 - 1
 
 
 def clean_values(situation: Situation, rule: str) -> dict[str, str]:
@@ -48,6 +51,14 @@ def idempotency_key(event_id: int, name: str) -> str:
 def marker(event_id: int, name: str) -> str:
     """What a note of ours ends in, by which it is found again."""
     return f"[hooksift {event_id} {name}]"
+
+
+def marked(note: str) -> tuple[int, str] | None:
+    """The event and the action that a note's marker names; None where it does not end in one."""
+    found = MARKER.search(note.rstrip())
+    if found is None or int(found[1]) > MAX_ID:
+        return None
+    return int(found[1]), found[2]
 
 
 def build_message(

@@ -200,6 +200,21 @@ def test_a_stranger_who_writes_our_marker_is_no_echo(github_scene: Scene) -> Non
     assert github_scene.hear(comment) is None
 
 
+def test_where_only_tags_are_written_a_marker_is_a_strangers_word(
+    quick_store: Store, local_host: LocalHost
+) -> None:
+    server = GitHubServer()
+    local_host.add(server)
+    scene = Scene(server, "42", quick_store, accounts=[])
+    comment = {
+        **server.payload("42"),
+        "action": "created",
+        "comment": {"body": f"Production is down! [hooksift {scene.first} tag/1]"},
+        "sender": {"login": "mallory"},
+    }
+    assert scene.hear(comment) is None
+
+
 def test_without_accounts_an_echo_is_known_by_what_was_written(
     quick_store: Store, local_host: LocalHost
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 from enrich.actions.adapters.contract import Guarantee
 from enrich.actions.errors import DoubtError, NotOursError, TransientError
 from enrich.actions.loop_guard import OwnEcho
+from enrich.actions.messages import marker
 from service.store import Store, open_store
 from tests.actions.desk import Office, quick_url
 from tests.contract.desks import NOTE_PROVIDERS, NoteDesk, oddities
@@ -132,3 +133,38 @@ def test_a_person_who_copies_our_marker_is_not_taken_for_us(desk: NoteDesk, stor
     desk.server.write(desk.id, desk.server.notes[desk.id][-1], actor="mallory")
     event = office.bare_event(desk.server.webhooks[-1], preset=desk.server.preset)
     assert office.recognise(event) is None
+
+
+def heard(desk: NoteDesk, office: Office, text: str) -> Any:
+    """What a note without a known account is taken for."""
+    desk.server.write(desk.id, text, actor="somebody")
+    event = office.bare_event(desk.server.webhooks[-1], preset=desk.server.preset)
+    return office.recognise(event)
+
+
+def test_without_accounts_our_own_note_is_known_by_its_action(desk: NoteDesk, store: Store) -> None:
+    office = performed(desk, store, accounts=[])
+    assert isinstance(heard(desk, office, desk.server.notes[desk.id][-1]), OwnEcho)
+
+
+def test_without_accounts_our_own_note_is_known_before_its_action_ends(
+    desk: NoteDesk, store: Store
+) -> None:
+    office = Office(store, [RULE], {"there": desk.server.settings(accounts=[])})
+    event_id = office.event(desk.server.payload(desk.id), preset=desk.server.preset)
+    assert isinstance(heard(desk, office, f"billing\n{marker(event_id, 'note/1')}"), OwnEcho)
+
+
+def test_without_accounts_a_reply_that_quotes_our_note_is_an_event(
+    desk: NoteDesk, store: Store
+) -> None:
+    office = performed(desk, store, accounts=[])
+    assert heard(desk, office, f"> {desk.server.notes[desk.id][-1]}\n\nNo, it is down!") is None
+
+
+@pytest.mark.parametrize("number", [1, 2**63 - 1, 2**63], ids=str)
+def test_without_accounts_a_marker_of_nothing_that_we_did_is_an_event(
+    desk: NoteDesk, store: Store, number: int
+) -> None:
+    office = performed(desk, store, accounts=[])
+    assert heard(desk, office, f"Production is down! [hooksift {number} note/1]") is None
