@@ -263,7 +263,7 @@ class Mailbox:
         from aiosmtpd.controller import Controller
 
         self.mails: list[EmailMessage] = []
-        self.answer = "250 OK"
+        self.answer, self.goodbye = "250 OK", "221 Bye"
         with socket.create_server(("127.0.0.1", 0)) as probe:  # the controller must know its port
             self.port = probe.getsockname()[1]
         self.controller = Controller(self, hostname="127.0.0.1", port=self.port)
@@ -274,6 +274,9 @@ class Mailbox:
             policy = email.policy.default
             self.mails.append(email.message_from_bytes(envelope.content, policy=policy))  # type: ignore[arg-type]
         return self.answer
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as above
+        return self.goodbye
 
     def send(self, message: Message = MESSAGE, **more: Any) -> EmailMessage:
         given = {
@@ -332,6 +335,12 @@ def test_a_mail_server_that_is_busy_is_tried_again(mailbox: Mailbox) -> None:
     mailbox.answer = "451 try later"
     with pytest.raises(TransientError):
         mailbox.send()
+
+
+def test_a_mail_that_was_taken_is_sent_whatever_the_server_says_after_it(mailbox: Mailbox) -> None:
+    mailbox.goodbye = "421 too many connections"
+    mailbox.send()
+    assert len(mailbox.mails) == 1
 
 
 def test_a_mail_server_that_refuses_is_not_tried_again(mailbox: Mailbox) -> None:

@@ -73,9 +73,10 @@ class Email:
         host, sent = self._settings.host, False
         try:
             self._connect(server, context)
-            with server:
-                sent = True
-                refused = server.send_message(mail)
+            sent = True
+            refused = server.send_message(mail)
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                server.quit()  # the mail is taken, whatever is said after it
         except smtplib.SMTPAuthenticationError as error:
             raise PermanentError(f"{host} refused the login", kind="unauthorized") from error
         except smtplib.SMTPRecipientsRefused as error:
