@@ -24,6 +24,7 @@ from service.lifecycle.person_scan import (
     Hit,
     Table,
     find_person,
+    folded,
     rows_of,
     tables_of,
 )
@@ -80,7 +81,7 @@ class Plan:
 
 def wanted_words(words: Iterable[str]) -> list[str]:
     """The words as the scan compares them. Raises ErasureError for ones that hit everybody."""
-    wanted = [word.strip().casefold() for word in words]
+    wanted = [folded(word.strip()) for word in words]
     if not wanted or any(len(word) < LEAST_LETTERS for word in wanted):
         raise ErasureError(f"erase needs words of at least {LEAST_LETTERS} letters; got {wanted}")
     return wanted

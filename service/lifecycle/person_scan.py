@@ -1,7 +1,8 @@
 """Finding a person in the store: every text of every table, however it is written.
 
 Text is looked at as it is, with JSON and percent escapes undone, and unpacked where it is
-compressed; upper and lower case are the same. What is encrypted or in base64 is not seen.
+compressed; upper and lower case are the same, and so are the two ways to write an accent: in the
+letter, or after it. What is encrypted or in base64 is not seen.
 """
 
 import json
@@ -10,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unicodedata import normalize
 from urllib.parse import quote, quote_plus, unquote_plus
 
 from sqlalchemy import Connection, LargeBinary, String, inspect, text
@@ -57,7 +59,7 @@ def tables_of(connection: Connection) -> list[Table]:
 
 
 def find_person(connection: Connection, words: Sequence[str]) -> Iterator[Hit]:
-    """Every row of every table that holds one of the words (in lower case)."""
+    """Every row of every table that holds one of the words (`folded`)."""
     for table in tables_of(connection):
         for row in rows_of(connection, table):
             columns = tuple(c for c in table.texts if holds(row[c], words))
@@ -93,18 +95,22 @@ def holds(value: Any, words: Sequence[str]) -> bool:
 
 
 def forms_of(value: str | bytes) -> Iterator[str]:
-    """The value as text in lower case: as it is, unpacked, with escapes undone."""
+    """The value as text, `folded`: as it is, unpacked, with escapes undone."""
     if isinstance(value, bytes):
         unpacked = unpack(value)
         if unpacked is not None:
             yield from forms_of(unpacked.decode("utf-8", "replace"))
         value = value.decode("utf-8", "replace")
-    plain = value.casefold()
-    yield plain
+    yield folded(value)
     if "\\" in value:
-        yield unescaped(value).casefold()
+        yield folded(unescaped(value))
     if "%" in value or "+" in value:
-        yield unquote_plus(value).casefold()
+        yield folded(unquote_plus(value))
+
+
+def folded(value: str) -> str:
+    """Text in lower case, each accent in its letter."""
+    return normalize("NFC", value.casefold())
 
 
 def unpack(value: bytes, limit: int = MAX_UNPACKED_BYTES) -> bytes | None:
@@ -129,8 +135,9 @@ def files_that_hold(paths: Sequence[Path], words: Sequence[str]) -> list[str]:
 
 
 def _bytes_of(word: str) -> Iterator[bytes]:
-    """How a word may stand in a file: with JSON or percent escapes, in capitals, or as it is."""
-    for written in (word, word.upper(), word.title()):
+    """How a word may stand in a file: with JSON or percent escapes, in capitals, accents apart."""
+    cases = (word, word.upper(), word.title())
+    for written in (*cases, *(normalize("NFD", case) for case in cases)):
         escaped = json.dumps(written)[1:-1]
         for form in (
             written,
