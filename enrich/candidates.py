@@ -114,14 +114,16 @@ def _applied(connection: Connection, store: Store, chosen: Chosen, now: datetime
     row = connection.execute(
         text(
             "SELECT category, severity, sentiment, language, tags, summary, confidence,"
-            " suspicious, provider, model, prompt_version FROM enrichments WHERE id = :id"
+            " suspicious, provider, model, prompt_version, input_tokens, output_tokens, cost_usd,"
+            " cache_hit FROM enrichments WHERE id = :id"
         ),
         {"id": chosen.candidate_id},
     ).first()
     if row is None:
         return None
     verdict = Verdict(row[0], row[1], row[2], row[3], tags_of(row[4]), row[5], row[6], bool(row[7]))
-    answer = Answer(verdict, row[8], row[9], row[10], Spent())
+    spent = Spent(0, row.input_tokens, row.output_tokens, row.cost_usd)  # no attempt: paid before
+    answer = Answer(verdict, row[8], row[9], row[10], spent)
     moment = to_microseconds(now)
     finding = Finding(
         store.new_ids(),
@@ -129,7 +131,7 @@ def _applied(connection: Connection, store: Store, chosen: Chosen, now: datetime
         moment,
         chosen.fingerprint,
         copied_from=chosen.candidate_id,
-        applied=True,
+        applied=not row.cache_hit,
     )
     claim = no_claim(chosen.event_id, chosen.source, now)
     return Outcome(claim, moment, [], finding, day=now.date().isoformat())

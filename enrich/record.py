@@ -71,7 +71,7 @@ class Finding(NamedTuple):
     reuse: ReuseNote | None = None
     candidate: bool = False
     applied: bool = False
-    """A candidate that comes into force: copied from itself, not from another event."""
+    """The event's own candidate comes into force: no copy of another event's."""
 
 
 @dataclass(slots=True)

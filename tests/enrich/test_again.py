@@ -168,9 +168,27 @@ def test_applying_brings_candidates_into_force(enriched: Store) -> None:
     assert in_force == [("bug",)] * 3
 
 
-def test_an_applied_answer_costs_nothing_more(enriched: Store) -> None:
+def test_an_applied_answer_bears_what_it_cost(enriched: Store) -> None:
     apply_candidates(enriched, rerun(enriched, Scripted()), NOW)
-    assert rows(enriched, "SELECT count(*) FROM enrichments WHERE cost_usd > 0") == [(3,)]
+    found = rows(
+        enriched,
+        "SELECT DISTINCT input_tokens, output_tokens, cost_usd FROM enrichments WHERE revision = 3",
+    )
+    assert found == [(100, 10, 0.01)]
+
+
+@pytest.mark.parametrize("table", ["spending", "attempts"])
+def test_an_applied_answer_is_paid_for_once(enriched: Store, table: str) -> None:
+    found = rerun(enriched, Scripted())
+    paid = rows(enriched, f"SELECT sum(cost_usd), sum(call_count) FROM {table}")
+    apply_candidates(enriched, found, NOW)
+    assert rows(enriched, f"SELECT sum(cost_usd), sum(call_count) FROM {table}") == paid
+
+
+def test_an_applied_copy_of_another_event_is_one_still(storm: Store) -> None:
+    apply_candidates(storm, rerun(storm, Scripted()), NOW)
+    found = rows(storm, "SELECT cache_hit, cost_usd FROM enrichments WHERE revision = 3 ORDER BY 1")
+    assert [(bool(hit), cost) for hit, cost in found] == [(False, 0.01), (True, 0), (True, 0)]
 
 
 def test_an_applied_answer_is_no_copy_of_another_event(enriched: Store) -> None:
