@@ -42,6 +42,7 @@ _HEADER_VALUE = re.compile(r"[ -~\xa0-\xff]*")
 
 # Whether the request can have had its effect decides what a failure is called.
 _NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+_SENDING = "http11.send_request_headers.started"  # what httpcore calls the step
 _IN_DOUBT = (
     httpcore.ReadError,
     httpcore.ReadTimeout,
@@ -172,7 +173,8 @@ class Outbound:
             ),
             headers=[(b"host", self._host_header()), *_encoded(sent, content)],
             content=content or b"",
-            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), None)},
+            # Half the time for an address, so that the next is tried; else the whole is limited.
+            extensions={"timeout": {"connect": self._timeout_seconds / 2}},
         )
         reply = await self._send(request)
         if 300 <= reply.status < 400:
@@ -225,6 +227,13 @@ class Outbound:
         return (name if origin.port == usual else f"{name}:{origin.port}").encode("ascii")
 
     async def _send(self, request: httpcore.Request) -> Reply:
+        begun: set[str] = set()
+        away = f"{self.host} cannot be reached"
+
+        async def note(step: str, _info: Any) -> None:
+            begun.add(step)
+
+        request.extensions["trace"] = note
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 response = await self._pool.handle_async_request(request)
@@ -233,11 +242,13 @@ class Outbound:
                 finally:
                     await response.aclose()
         except TimeoutError as error:
+            if _SENDING not in begun:
+                raise TransientError(away, kind="unreachable") from error
             raise DoubtError(
                 f"{self.host} did not answer within {self._timeout_seconds:g} s", kind="timeout"
             ) from error
         except _NOT_SENT as error:
-            raise TransientError(f"{self.host} cannot be reached", kind="unreachable") from error
+            raise TransientError(away, kind="unreachable") from error
         except _IN_DOUBT as error:
             raise DoubtError(f"{self.host} closed the connection without an answer") from error
         except _OUR_FAULT as error:

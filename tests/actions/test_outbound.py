@@ -1,8 +1,10 @@
 """Outbound calls cannot be led astray: addresses, redirects, sizes, times, names."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -316,6 +318,48 @@ def test_a_server_that_is_not_there_was_sent_nothing() -> None:
     out = Outbound("http://127.0.0.1:9", allowed=LOOPBACK)
     error = failure(out)
     assert (type(error), error.kind) == (TransientError, "unreachable")
+
+
+@contextmanager
+def full(host: str, port: int = 0) -> Iterator[int]:
+    """A port whose host drops every further attempt to connect, as a firewall does."""
+    with socket.create_server((host, port), backlog=0) as listening, ExitStack() as held:
+        port = listening.getsockname()[1]
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex((host, port))
+        yield port
+
+
+def test_a_server_that_no_connection_reaches_was_sent_nothing() -> None:
+    with full("127.0.0.1") as port:
+        error = failure(Outbound(f"http://127.0.0.1:{port}", allowed=LOOPBACK, timeout_seconds=0.4))
+    assert (type(error), error.kind) == (TransientError, "unreachable")
+
+
+def test_a_name_that_nobody_resolves_in_time_was_sent_nothing() -> None:
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return []
+
+    out = Outbound("https://acme.example", resolver=resolve, timeout_seconds=0.2)
+    error = failure(out)
+    assert (type(error), error.kind) == (TransientError, "unreachable")
+
+
+def test_where_one_address_drops_everything_the_next_is_tried(
+    server: MessageServer, local_host: LocalHost
+) -> None:
+    prefix = server.url.rpartition("/")[2]
+    with full("127.0.0.2", local_host.port):
+        out = Outbound(
+            f"http://acme.example:{local_host.port}/{prefix}",
+            allowed=[ip_network("127.0.0.0/8")],
+            resolver=names(["127.0.0.2", "127.0.0.1"]),
+            timeout_seconds=1.0,
+        )
+        assert called(out, "x").status == 200
 
 
 def test_no_compression_is_asked_for(server: MessageServer) -> None:
