@@ -7,6 +7,7 @@ import polars as pl
 
 from analytics.history import History
 from analytics.scope import Scope, bucket, moment, stretch, thinned, thinning, within
+from analytics.views import ID_SHIFT
 
 HOUR = timedelta(hours=1)
 
@@ -20,7 +21,8 @@ def events(history: History, *, limit: int = 1_000, **scope: Unpack[Scope]) -> p
     labelled_category, labelled_severity str (a person's word, else null). Newest first.
     """
     chosen = (
-        f"SELECT id FROM events WHERE {within(history, scope, 'id')} ORDER BY id DESC LIMIT {limit}"
+        f"SELECT id FROM events WHERE {within(history, scope, 'id')}"
+        f" ORDER BY id DESC LIMIT {int(limit)}"
     )
     found = history.sql(chosen)
     if found.is_empty():
@@ -204,7 +206,7 @@ clocked AS (
     FROM seen GROUP BY source),
 again AS (
     SELECT source, count(*) AS duplicates,
-           median(((id >> 22) - (delivery_id >> 22))::DOUBLE) AS retry_after_p50_ms
+           median(((id >> {ID_SHIFT}) - (delivery_id >> {ID_SHIFT}))::DOUBLE) AS retry_after_p50_ms
     FROM redeliveries WHERE {within(history, scope, "id")} GROUP BY source),
 not_taken AS (
     SELECT source, sum(refused_count)::BIGINT AS refusals

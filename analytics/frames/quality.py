@@ -7,6 +7,7 @@ import polars as pl
 
 from analytics.history import History
 from analytics.scope import Scope, bucket, moment, within
+from analytics.views import EPOCH_MS, ID_SHIFT
 
 Field = Literal["category", "severity"]
 
@@ -100,7 +101,7 @@ def accuracy(
     Out: at datetime[us, UTC], model, prompt_version str, label_count i64, accuracy f64 (0 to 1).
     """
     span = int(every / timedelta(milliseconds=1))
-    arrived_ms = (pl.col("event_id").cast(pl.Int64) // 2**22) + 1_704_067_200_000
+    arrived_ms = (pl.col("event_id").cast(pl.Int64) // 2**ID_SHIFT) + EPOCH_MS
     return (
         labelled(history, field=field, **scope)
         .with_columns(at=pl.from_epoch(arrived_ms // span * span, time_unit="ms"))
