@@ -28,7 +28,7 @@ from typer.models import CommandInfo
 from analytics.settings import HistorySettings
 from enrich.actions.settings import ActSettings, RuleSettings, TargetSettings
 from enrich.settings import EnrichSettings, TaxonomySettings
-from service.cli.receiving import MetricsPort, announce_metrics, with_metrics_port
+from service.cli.receiving import MetricsPort, announce, announce_metrics, with_metrics_port
 from service.errors import HooksiftError, SettingsError
 from service.settings import (
     MetricsSettings,
@@ -334,11 +334,6 @@ class EnrichMetrics:
     def lost_lease(self, count: int) -> None:
         """So many results came too late and were not written."""
         self._metrics.lost_leases.inc(count)
-
-
-def announce(url: str) -> None:
-    """The one line on standard output: where the service listens."""
-    typer.echo(f"hooksift listens on {url} (POST {url}/v1/webhooks/SOURCE)")
 
 
 @app.command()

@@ -191,7 +191,7 @@ class WorkItem(SQLModel, table=True):
     event_id: int = Field(
         sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False}
     )
-    kind: str = Field(sa_type=Text, primary_key=True, description="enrich or act")
+    kind: str = Field(sa_type=Text, primary_key=True, description="enrich, act or confirm")
     name: str = Field(
         default="", sa_type=Text, primary_key=True, description="which action; empty for enrich"
     )
