@@ -21,6 +21,8 @@ BREAKING = frozenset(
         "div",
         "li",
         "tr",
+        "td",
+        "th",
         "h1",
         "h2",
         "h3",
@@ -240,6 +242,10 @@ def _collect_words(node: Any, pieces: list[str], depth: int) -> None:
         elif type(node.get("content")) is list:
             _collect_words(node["content"], pieces, depth + 1)
             pieces.append("\n")
+        elif node.get("type") == "hardBreak":
+            pieces.append("\n")
+        elif type(node.get("attrs")) is dict and type(node["attrs"].get("text")) is str:
+            pieces.append(node["attrs"]["text"])
 
 
 def _trace(_: str) -> Filter:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from deliveries import NOW, scene
 
+from enrich.redact import redact
 from service.extraction.expressions import View, compile_text, compile_value
 from service.extraction.extract import (
     MAX_ITEMS,
@@ -257,6 +258,21 @@ def test_html_with_a_long_run_of_spaces_is_read_in_linear_time() -> None:
 def test_scripts_and_styles_of_html_are_left_out() -> None:
     text = "a<script>b</script>c<style>d</style >e<script>f"
     assert FILTERS["html"]("")(text) == "ace"
+
+
+def test_a_card_number_in_a_table_is_told_from_its_neighbour_and_masked() -> None:
+    table = "<tr><th>12</th><td>4111111111111111</td><td>12</td></tr>"
+    assert redact(FILTERS["html"]("")(table)).text.split() == ["12", "[card]", "12"]
+
+
+def test_a_hard_break_of_a_document_parts_the_words_around_it() -> None:
+    line = [{"text": "Error 500"}, {"type": "hardBreak"}, {"text": "at checkout"}]
+    assert FILTERS["document"]("")({"content": line}) == "Error 500\nat checkout"
+
+
+def test_a_mention_in_a_document_is_read() -> None:
+    line = [{"text": "ask "}, {"type": "mention", "attrs": {"id": "7", "text": "@Ann"}}]
+    assert FILTERS["document"]("")({"content": line}) == "ask @Ann"
 
 
 def test_many_open_scripts_end_at_once() -> None:
