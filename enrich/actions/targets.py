@@ -35,7 +35,9 @@ def kind_of(settings: s.Target) -> Kind:
 
 def guarantee_of(settings: s.Target) -> Guarantee:
     """How often an action at a target with these settings has its effect."""
-    if isinstance(settings, s.PagerDutyEventsTarget | s.AlertmanagerTarget):
+    if isinstance(settings, s.PagerDutyEventsTarget):
+        return Guarantee.AT_LEAST_ONCE
+    if isinstance(settings, s.AlertmanagerTarget):
         return Guarantee.EXACTLY_ONCE
     if isinstance(settings, s.MessageTarget):
         return Guarantee(settings.delivery.replace("-", " "))

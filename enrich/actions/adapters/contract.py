@@ -74,6 +74,7 @@ class Message:
     severity: str
     values: Mapping[str, str] = field(repr=False)
     at: datetime
+    """When it was made: anew each time its work is taken, so it is never old."""
     count: int = 1
 
 

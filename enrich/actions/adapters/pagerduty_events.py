@@ -19,10 +19,10 @@ SEVERITIES = {
 
 
 class PagerDutyEvents(OverHttp):
-    """The dedup key makes it one effect."""
+    """The dedup key makes it one effect while the incident is open; a later try opens another."""
 
     name: ClassVar[str] = "pagerduty-events"
-    guarantee: Guarantee = Guarantee.EXACTLY_ONCE
+    guarantee: Guarantee = Guarantee.AT_LEAST_ONCE
     group_seconds: ClassVar[float] = 300.0
 
     def __init__(self, out: Outbound, routing_key: str) -> None:
