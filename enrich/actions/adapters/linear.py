@@ -116,14 +116,14 @@ class Linear(OverHttp):
 
         async def add(tag: str) -> None:
             label = await self._label(tag, str(dig(issue, "team", "id")))
-            await self._ask(ADD, id=ticket.id, label=label)
+            await self._change("issueAddLabel", ADD, id=ticket.id, label=label)
 
         await one_by_one(
             [
                 *(partial(add, tag) for tag in sorted(change.add - present.keys())),
                 *(
-                    partial(self._ask, REMOVE, id=ticket.id, label=present[tag])
-                    for tag in sorted(change.remove & present.keys())
+                    partial(self._change, "issueRemoveLabel", REMOVE, id=ticket.id, label=label)
+                    for label in (present[tag] for tag in sorted(change.remove & present.keys()))
                 ),
             ]
         )
@@ -136,12 +136,30 @@ class Linear(OverHttp):
 
     async def _label(self, name: str, team: str) -> str:
         """The id of a label of the workspace or of the team, made if need be."""
+        found = await self._find(name, team)
+        if found is None:
+            try:
+                made = await self._change("issueLabelCreate", MAKE, name=name, team=team)
+                found = str(dig(made, "issueLabel", "id"))
+            except PermanentError:  # perhaps another worker has just made it
+                found = await self._find(name, team)
+                if found is None:
+                    raise
+        return found
+
+    async def _find(self, name: str, team: str) -> str | None:
         found = dig(await self._ask(FIND, name=name), "issueLabels", "nodes")
         for node in found if isinstance(found, list) else []:
             if dig(node, "team") is None or dig(node, "team", "id") == team:
                 return str(dig(node, "id"))
-        made = await self._ask(MAKE, name=name, team=team)
-        return str(dig(made, "issueLabelCreate", "issueLabel", "id"))
+        return None
+
+    async def _change(self, mutation: str, query: str, **variables: str) -> Any:
+        """What a mutation answers. Raises TransientError where it says that it did nothing."""
+        answered = dig(await self._ask(query, **variables), mutation)
+        if dig(answered, "success") is not True:
+            raise TransientError(f"{self._out.host} did not carry out {mutation}")
+        return answered
 
     async def _ask(self, query: str, **variables: str) -> Any:
         """The answer's data. Errors come with any status, 200 among them."""
