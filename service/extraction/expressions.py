@@ -1,6 +1,7 @@
 """The small language in which presets say where a value is found.
 
     json:data.issue.title          a path into the parsed body; numbers index lists, -1 from the end
+    json:fields.System\\.Title      a dot that belongs to a key
     json:errors[].message          every element's message, one a line
     item:labels.alertname          the same, in one item of a split delivery
     header:X-GitHub-Event          a request header
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 
 from service.extraction.filters import FILTERS, scalar_text
-from service.extraction.paths import compile_path
+from service.extraction.paths import compile_path, keys_of
 from service.preset import PLACE
 from service.receiving.request import Request
 
@@ -112,7 +113,7 @@ def _first_keys(expression: str) -> tuple[str, list[str], bool]:
     keys: list[str] = []
     if kind not in ROOTS or not path:
         return kind, keys, False
-    for step in path.split("."):
+    for step in keys_of(path):
         key, brackets, _ = step.partition("[]")
         if not key or NO_KEY.fullmatch(key):
             return kind, keys, False

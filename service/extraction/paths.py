@@ -1,7 +1,18 @@
-"""Dotted paths into parsed bodies: `a.b`, `a.0.b`, `a.-1`, `a[].b` for every element, `a.*.b`."""
+"""Dotted paths into parsed bodies: `a.b`, `a.0.b`, `a.-1`, `a[].b` for every element, `a.*.b`.
 
+A dot that belongs to a key is written `\\.`.
+"""
+
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
+
+DOT = re.compile(r"(?<!\\)\.")
+
+
+def keys_of(path: str) -> list[str]:
+    """The keys along a path."""
+    return [key.replace("\\.", ".") for key in DOT.split(path)]
 
 
 def compile_path(path: str) -> Callable[[Any], Any]:
@@ -11,11 +22,12 @@ def compile_path(path: str) -> Callable[[Any], Any]:
     head, brackets, rest = path.partition("[]")
     if brackets:
         return _over_each(head, rest.removeprefix("."))
-    keys = path.split(".")
-    if "*" in keys:
-        return _through_first(keys)
+    if "*" in DOT.split(path):
+        return _through_first(DOT.split(path))
+    keys = keys_of(path)
     if len(keys) == 1 and not _is_index(path):
-        return lambda value: value.get(path) if type(value) is dict else None
+        (only,) = keys
+        return lambda value: value.get(only) if type(value) is dict else None
     if len(keys) == 2 and not any(map(_is_index, keys)):
         return _through_two(*keys)
     steps = [(key, int(key) if _is_index(key) else None) for key in keys]
@@ -47,12 +59,12 @@ def _through_two(first: str, second: str) -> Callable[[Any], Any]:
     return walk
 
 
-def _through_first(keys: Sequence[str]) -> Callable[[Any], Any]:
+def _through_first(written: Sequence[str]) -> Callable[[Any], Any]:
     """`a.*.b`: through the first object in a, whatever its name."""
-    place = keys.index("*")
+    place = written.index("*")
     to_object, rest = (
-        compile_path(".".join(keys[:place])),
-        compile_path(".".join(keys[place + 1 :])),
+        compile_path(".".join(written[:place])),
+        compile_path(".".join(written[place + 1 :])),
     )
 
     def walk(value: Any) -> Any:

@@ -290,15 +290,18 @@ def _bury(connection: Connection, deliveries: Mapping[int, Iterable[bytes]], now
 def lost_keys(connection: Connection, delivery: int) -> list[bytes]:
     """The dedup key that a delivery had, as retention may have taken it."""
     row = connection.execute(
-        text("SELECT source, delivery_key, method, url, body FROM deliveries WHERE id = :id"),
+        text(
+            "SELECT d.source, d.delivery_key, d.method, e.event_type, d.url, d.body"
+            " FROM deliveries d LEFT JOIN events e ON e.id = d.id WHERE d.id = :id"
+        ),
         {"id": delivery},
     ).first()
     if row is None:
         return []
-    source, key, method, url, body = row
+    source, key, method, kind, url, body = row
     if key:
         return [digest_of("delivery", source, key)]
-    return [digest_of("body", source, method, url, bytes(body))]
+    return [digest_of("body", source, method, kind or "", url, bytes(body))]
 
 
 def content_keys(connection: Connection, events: Iterable[int]) -> set[bytes]:

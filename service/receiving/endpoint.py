@@ -110,8 +110,9 @@ class Endpoint:
         split = self.preset.split
         if split is not None and items[0].dedup_key:
             return None, self.dedup_microseconds if split.key else self.repeat_microseconds
+        kind = items[0].event_type  # a header may say it
         return (
-            digest_of("body", self.source, method, kept.url, kept.body),
+            digest_of("body", self.source, method, kind, kept.url, kept.body),
             self.repeat_microseconds,
         )
 

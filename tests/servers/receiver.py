@@ -66,6 +66,7 @@ class Source:
         body: bytes | str | Any = None,
         *,
         key: str = "",
+        event_type: str = "",
         now: float | None = None,
         **more: Any,
     ) -> Outgoing:
@@ -77,7 +78,7 @@ class Source:
             self.keys.sender,
             raw,
             now=time.time() if now is None else now,
-            event_type=sample.type,
+            event_type=event_type or sample.type,
             delivery_id=key or f"d-{next(_numbers)}",
             **more,
         )

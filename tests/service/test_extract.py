@@ -43,6 +43,7 @@ def items(name: str, body: Any, *headers: tuple[str, str]) -> list[Item]:
         ("json:a[].b", {"a": [{"b": "x"}, {}, {"b": "y"}]}, "x\ny"),
         ("json:a[].b.c", {"a": [{"b": {"c": 1}}]}, "1"),
         ("json:*.name", {"x": 1, "y.z": {"name": "n"}}, "n"),
+        (r"json:a.b\.c", {"a": {"b.c": "x", "b": {"c": "y"}}}, "x"),
         ("json:a.b", {"a": "no object"}, None),
         ("json:a", None, None),
         ("json:a", {"a": True}, "true"),
@@ -277,3 +278,29 @@ def test_a_mention_in_a_document_is_read() -> None:
 
 def test_many_open_scripts_end_at_once() -> None:
     assert FILTERS["html"]("")("x" + "<script" * 20_000) == "x"
+
+
+def test_a_key_with_a_dot_is_found() -> None:
+    body = {"eventType": "workitem.created", "resource": {"fields": {"System.Title": "No report"}}}
+    assert items("azure_devops", body)[0].title == "No report"
+
+
+def follower(gid: str) -> dict[str, Any]:
+    change = {"field": "followers", "action": "added", "added_value": {"gid": gid}}
+    at = "2026-03-02T09:15:00.000Z"
+    return {"action": "changed", "created_at": at, "resource": {"gid": "1"}, "change": change}
+
+
+def published(source: str) -> dict[str, Any]:
+    return {"specversion": "1.0", "id": "1", "source": source, "type": "stock.low"}
+
+
+@pytest.mark.parametrize(
+    ("preset", "body"),
+    [
+        ("asana", {"events": [follower("2"), follower("3")]}),
+        ("azure_event_grid", [published("/north"), published("/south")]),
+    ],
+)
+def test_items_that_differ_have_keys_that_differ(preset: str, body: Any) -> None:
+    assert len({item.dedup_key for item in items(preset, body)}) == 2

@@ -164,3 +164,13 @@ def test_two_receivers_share_one_store(
         outgoing = source.delivery(key="same")
         answers = [one.send("a", outgoing), two.send("a", outgoing)]
     assert [a.status_code for a in answers] == [202, 200]
+
+
+def test_one_body_of_two_types_is_two_events(store: Store) -> None:
+    patreon = Source("patreon")
+    with receiving(store, {"fans": patreon}) as running:
+        told = [
+            running.send("fans", patreon.delivery(event_type=kind)).json()
+            for kind in ("members:create", "members:pledge:create", "members:create")
+        ]
+    assert [answer["status"] for answer in told] == ["accepted", "accepted", "duplicate"]
