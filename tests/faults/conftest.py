@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A PostgreSQL of the test's own."""
     made = Server(tmp_path_factory.mktemp("crashing"))
     yield made
-    made.server.cleanup()
+    made.stop()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -17,8 +17,19 @@ class Server:
 
     def restart(self, mode: str = "immediate") -> None:
         """Stop, by default as a crash does, and start again."""
-        log = str(self.folder / "restart.log")
-        command = [self.pg_ctl, "-w", "-D", str(self.folder), "-m", mode, "-l", log, "restart"]
+        self._control("-m", mode, "-l", str(self.folder / "restart.log"), "restart")
+
+    def stop(self) -> None:
+        """Stop for good. The wheel's own handle would not: it knows the first process alone."""
+        self.server.cleanup_mode = None
+        self.server.cleanup()
+        self._control("-m", "immediate", "stop")
+
+    def _control(self, *asked: str) -> None:
         subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, user=self.server.system_user, timeout=60
+            [self.pg_ctl, "-w", "-D", str(self.folder), *asked],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=self.server.system_user,
+            timeout=60,
         )
