@@ -22,8 +22,9 @@ def compile_path(path: str) -> Callable[[Any], Any]:
     head, brackets, rest = path.partition("[]")
     if brackets:
         return _over_each(head, rest.removeprefix("."))
-    if "*" in DOT.split(path):
-        return _through_first(DOT.split(path))
+    written = DOT.split(path)
+    if "*" in written:
+        return _through_first(written)
     keys = keys_of(path)
     if len(keys) == 1 and not _is_index(path):
         (only,) = keys

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from service.extraction.paths import keys_of
 from service.preset import Preset
 from service.receiving.request import Payload, Request
 
@@ -37,11 +38,11 @@ class Concealer:
         headers = {name.lower() for kind, name in places if kind == "header"}
         self._proof = frozenset(name.lower() for name in preset.credential_headers)
         self._query = frozenset(preset.credential_query)
-        self._body = [path.split(".") for path in preset.credential_body]
+        self._body = [keys_of(path) for path in preset.credential_body]
         if _is_shared(preset):
             self._proof |= headers
             self._query |= {name for kind, name in places if kind == "query"}
-            found = [_keys_of(name) for kind, name in places if kind == "json"]
+            found = [_keys_without_indexes(name) for kind, name in places if kind == "json"]
             self._body += [keys for keys in found if keys not in self._body]
         self._headers = self._proof | (ALWAYS - headers)
         self._in_path = ("path", "") in places or (has_secrets and not preset.signed)
@@ -88,9 +89,9 @@ def _places_of(source: str) -> list[tuple[str, str]]:
     return [(kind, name) for kind, _, name in parts]
 
 
-def _keys_of(path: str) -> list[str]:
+def _keys_without_indexes(path: str) -> list[str]:
     """The keys of a path; which element of a list it means is left out: all are concealed."""
-    return [key for key in path.replace("[]", "").split(".") if key and not key.isdecimal()]
+    return [key for key in keys_of(path.replace("[]", "")) if key and not key.isdecimal()]
 
 
 def _without_last_segment(url: str, key: bytes) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from service.errors import SettingsError
+from service.extraction.paths import keys_of
 from service.preset import PLACE, Preset
 from service.signing.outgoing import Outgoing
 from service.signing.sign import sign
@@ -87,7 +88,7 @@ def with_own_id(preset: Preset, body: bytes, delivery_id: str) -> bytes:
     fields = PLACE.findall(places[0])[::-1] or [places[0]]
     for place in sorted(fields, key=lambda place: not place.lower().endswith("id")):
         kind, _, path = place.partition("|")[0].partition(":")
-        if kind == "json" and renew(root, path.split("."), delivery_id):
+        if kind == "json" and renew(root, keys_of(path), delivery_id):
             return msgspec.json.encode(root)
     return body
 

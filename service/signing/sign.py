@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from service.extraction.paths import keys_of
 from service.preset import PLACE, Preset, PresetError
 from service.receiving.request import IntakeError, Request
 from service.signing.outgoing import Draft, Outgoing
@@ -178,7 +179,7 @@ def with_field(body: bytes, path: str, value: Any) -> bytes:
     root = msgspec.json.decode(body) if body.strip() else {}
     if not isinstance(root, dict):
         raise PresetError(f"the body must be a JSON object to hold {path}")
-    _set_field(root, path.split("."), value)
+    _set_field(root, keys_of(path), value)
     return msgspec.json.encode(root)
 
 

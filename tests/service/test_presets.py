@@ -227,6 +227,7 @@ def test_other_ways_to_prove_a_sender_can_be_chosen(
         ("header:X-Api-Key", [("x-api-key", "s3cret")], URL, b"{}"),
         ("query:key", [], f"{URL}?key=s3cret", b"{}"),
         ("json:parts[].0.key", [], URL, b'{"parts":[[{"key":"s3cret"}]]}'),
+        (r"json:auth\.key", [], URL, b'{"auth.key":"s3cret"}'),
         ("header:X-Old|header:X-New", [("x-new", "s3cret")], URL, b"{}"),
     ],
 )
